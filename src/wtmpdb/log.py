@@ -1,0 +1,527 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Log: the SQLite file of the history. Standard library only.
+
+Two kinds of opening. `Log.read` never writes and holds no lock between two chunks. `Log.write` makes what is missing (file, tables, indexes) and
+is meant for the one process of ours that writes at a time. The C tools may read and write the same file meanwhile: rollback journal, short
+transactions.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+
+from wtmpdb import schema
+from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
+from wtmpdb.errors import BusyLogError, DamagedLogError, FullError, LogError, NoLogError
+from wtmpdb.event import OPENED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from wtmpdb.entry import Entry, Row
+    from wtmpdb.event import Event
+
+DATABASE = "/var/lib/wtmpdb/wtmp.db"
+"""The history of this machine; on Debian 13 a link to where the C tools of that system keep it."""
+
+_FIRST_CHUNK = 64
+_LARGEST_CHUNK = 4096
+_LARGEST_ID = 2**63 - 1
+_INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from setup, not while logins wait
+_MODE = 0o644
+_GROUP = "utmp"
+
+
+class Boot:
+    """A row of type BOOT_TIME: ``login`` is when it began, ``logout`` when it was shut down or None, in µs; ``key`` is None in rows made by C."""
+
+    __slots__ = ("id", "kernel", "key", "login", "logout")
+
+    def __init__(self, ident: int, login: int, logout: int | None, *, kernel: bytes = b"", key: str | None = None) -> None:
+        """Keep the five."""
+        self.kernel = kernel
+        self.id = ident
+        self.login = login
+        self.logout = logout
+        self.key = key
+
+
+class Opening:
+    """What is known of the process that opened a session: boot key, process id, start in clock ticks since the kernel's boot."""
+
+    __slots__ = ("boot", "pid", "start")
+
+    def __init__(self, boot: str | None, pid: int | None, start: int | None) -> None:
+        """Keep the three."""
+        self.boot = boot
+        self.pid = pid
+        self.start = start
+
+
+class Applied:
+    """What `Log.apply` did, in numbers of events."""
+
+    __slots__ = ("closed", "known", "opened", "unmatched")
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self.opened = 0
+        self.closed = 0
+        self.known = 0
+        self.unmatched = 0
+
+    def add(self, other: Applied) -> None:
+        """Add the numbers of another."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+class Log:
+    """The file. Make one with `Log.read` or `Log.write`; use it as a context manager."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        """Not to be called directly."""
+        self.path = path
+        self._db = connection
+
+    @classmethod
+    def read(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
+        """Open for reading; ``timeout`` is how many seconds a lock is waited for.
+
+        An empty file reads as a history without entries. Raises NoLogError when there is no file, DamagedLogError when it is no database,
+        LogError for anything else that stands in the way.
+        """
+        path = path or DATABASE
+        _look_at(path)
+        return cls._connected(path, "ro", timeout)
+
+    @classmethod
+    def write(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
+        """Open for writing; the file, its tables and (in a small file) its indexes are made where they are missing."""
+        path = path or DATABASE
+        _create(path)
+        log = cls._connected(path, "rw", timeout)
+        try:
+            log._prepare()
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    @classmethod
+    def _connected(cls, path: str, mode: str, timeout: float) -> Log:
+        with _explained(path):
+            connection = sqlite3.connect(_uri(path, mode), uri=True, timeout=timeout, isolation_level=None)
+        connection.text_factory = bytes
+        log = cls(path, connection)
+        try:
+            with _explained(path):
+                # A file from elsewhere must not run functions through views or triggers of its own.
+                connection.execute("PRAGMA trusted_schema = OFF")
+                connection.execute("PRAGMA cache_size = -8000")
+                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> Log:
+        """Return the log itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close the file."""
+        self.close()
+
+    # Reading
+
+    def rows(self, since: int | None = None, until: int | None = None) -> Iterator[list[Row]]:
+        """Yield the rows newest first (by login, then ID), in chunks, each read in a transaction of its own.
+
+        ``since`` and ``until`` bound the login, both inclusive, in µs. A row that is written while this goes on may be missed or seen,
+        as it comes. Rows without a login come last. In a file without our indexes the times of all rows are read first.
+        """
+        if not self._has("table", "wtmp"):
+            return
+        chunks = self._rows_by_index(since, until) if self._sorted_by_index() else self._rows_by_key(since, until)
+        if self._is_strict():
+            yield from chunks
+        else:
+            for chunk in chunks:
+                yield [clean(row) for row in chunk]
+
+    def _is_strict(self) -> bool:
+        """Tell whether SQLite guards the types of the columns."""
+        definition = self._all("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'wtmp'", ())
+        return as_text(definition[0][0]).rstrip().upper().endswith(b"STRICT")
+
+    def _sorted_by_index(self) -> bool:
+        plan = self._all("EXPLAIN QUERY PLAN SELECT ID FROM wtmp ORDER BY Login DESC, ID DESC", ())
+        return not any(b"TEMP B-TREE" in step[3] for step in plan)
+
+    def _rows_by_index(self, since: int | None, until: int | None) -> Iterator[list[Row]]:
+        # Two statements a chunk: rows of the same login as the last one seen, then those before. A comparison of (Login, ID)
+        # would do in one, but SQLite then walks over all rows of that login again for every chunk.
+        select = f"SELECT {schema.ROW} FROM wtmp WHERE "  # noqa: S608 - a constant
+        same = select + "Login IS ? AND ID < ? ORDER BY ID DESC LIMIT ?"
+        lower = "" if since is None else f" AND Login >= {since:d}"
+        older = select + f"Login < ?{lower} ORDER BY Login DESC, ID DESC LIMIT ?"
+        newest = select + f"Login IS NOT NULL{lower} ORDER BY Login DESC, ID DESC LIMIT ?"
+        size = _FIRST_CHUNK
+        chunk = self._all(newest, (size,)) if until is None else self._all(older, (until + 1, size))
+        while chunk:
+            yield chunk
+            login, _, ident, _ = chunk[-1][5:]
+            size = min(size * 4, _LARGEST_CHUNK)
+            chunk = self._all(same, (login, ident, size)) or self._all(older, (login, size))
+        if since is None:
+            ident = _LARGEST_ID
+            while chunk := self._all(same, (None, ident, size)):
+                yield [clean(row) for row in chunk]
+                ident = chunk[-1][7]
+
+    def _rows_by_key(self, since: int | None, until: int | None) -> Iterator[list[Row]]:
+        from array import array  # noqa: PLC0415 - only for files without our indexes
+
+        idents, logins = array("q"), array("q")
+        for ident, login in self._keys():
+            if (since is None or login >= since) and (until is None or login <= until):
+                idents.append(ident)
+                logins.append(login)
+        order: Sequence[int] = range(len(idents))
+        if any(logins[i - 1] > logins[i] for i in range(1, len(logins))):
+            order = sorted(order, key=logins.__getitem__)  # stable: rows of the same time stay in the order of their IDs
+        for end in range(len(order), 0, -_LARGEST_CHUNK):
+            wanted = [idents[order[place]] for place in range(end - 1, max(end - _LARGEST_CHUNK, 0) - 1, -1)]
+            marks = ",".join("?" * len(wanted))
+            found = {row[7]: row for row in self._all(f"SELECT {schema.ROW} FROM wtmp WHERE ID IN ({marks})", wanted)}  # noqa: S608
+            yield [clean(found[ident]) for ident in wanted if ident in found]
+
+    def _keys(self) -> Iterator[tuple[int, int]]:
+        ident = -_LARGEST_ID
+        while chunk := self._all("SELECT ID, Login FROM wtmp WHERE ID > ? ORDER BY ID LIMIT 20000", (ident,)):
+            for ident, login in chunk:
+                yield ident, min(max(as_time(login) or 0, -_LARGEST_ID), _LARGEST_ID)
+
+    def entries(self, since: int | None = None, until: int | None = None) -> Iterator[Entry]:
+        """Yield what `rows` yields as Entry objects."""
+        for chunk in self.rows(since, until):
+            for row in chunk:
+                yield entry_of(row)
+
+    def begins(self) -> int | None:
+        """Return the login of the oldest row in µs, or None when there is none."""
+        if not self._has("table", "wtmp"):
+            return None
+        found = self._all("SELECT min(Login) FROM wtmp", ())
+        return as_time(found[0][0])
+
+    def boots(self) -> list[Boot]:
+        """Return all boots, oldest first."""
+        if not self._has("table", "wtmp"):
+            return []
+        join = "LEFT JOIN boot ON boot.entry_id = wtmp.ID AND boot.login = wtmp.Login" if self._has("table", "boot") else ""
+        key = "boot.boot_key" if join else "NULL"
+        found = self._all(
+            f"SELECT wtmp.ID, wtmp.Login, wtmp.Logout, RemoteHost, {key} FROM wtmp {join} WHERE Type = 1 ORDER BY wtmp.Login, wtmp.ID",  # noqa: S608
+            (),
+        )
+        return [
+            Boot(ident, as_time(login) or 0, as_time(logout) or None, kernel=as_text(kernel), key=_word(key))
+            for ident, login, logout, kernel, key in found
+        ]
+
+    def opening(self, ident: int, login: int) -> Opening | None:
+        """Return what is known of the process behind the row, or None for a row that C or an import made."""
+        if not self._has("table", "session"):
+            return None
+        found = self._all("SELECT boot_key, pid, start_ticks FROM session WHERE entry_id = ? AND login = ?", (ident, login))
+        return Opening(_word(found[0][0]), found[0][1], found[0][2]) if found else None
+
+    def _has(self, kind: str, name: str) -> bool:
+        return bool(self._all("SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))
+
+    def _all(self, statement: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]  # columns of any type
+        with _explained(self.path):
+            return self._db.execute(statement, values).fetchall()
+
+    # Writing
+
+    def _prepare(self) -> None:
+        with _explained(self.path):
+            # PERSIST commits fastest; like every rollback journal it leaves the file readable for C and for users who may not write.
+            self._db.execute("PRAGMA journal_mode = PERSIST")
+            self._db.execute("PRAGMA synchronous = FULL")
+            if self._db.execute("PRAGMA user_version").fetchone()[0] >= schema.VERSION:
+                return
+            with self._transaction():
+                for statement in schema.statements(sqlite3.sqlite_version_info):
+                    self._db.execute(statement)
+                largest = self._db.execute("SELECT max(ID) FROM wtmp").fetchone()[0] or 0
+                if largest <= _INDEX_AT_ONCE:
+                    for statement in schema.INDEXES:
+                        self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {schema.VERSION:d}")
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+    def apply(self, events: Iterable[Event]) -> Applied:
+        """Write what happened, all in one transaction, each event once however often it comes, in whatever order.
+
+        Raises LogError; then nothing was written.
+        """
+        applied = Applied()
+        with _explained(self.path), self._transaction():
+            for event in events:
+                if event.key is None:
+                    self._close_unnamed(event, applied)
+                elif event.kind == OPENED:
+                    self._open(event, applied)
+                else:
+                    self._close(event, applied)
+        return applied
+
+    def _session(self, key: str | None) -> tuple[int, int, bytes | None, bytes | None] | None:
+        found: tuple[int, int, bytes | None, bytes | None] | None = self._db.execute(
+            "SELECT entry_id, login, opened_by, closed_by FROM session WHERE session_key = ?", (key,)
+        ).fetchone()
+        return found
+
+    def _open(self, event: Event, applied: Applied) -> None:
+        session = self._session(event.key)
+        if session is None:
+            self._insert(event, None)
+            applied.opened += 1
+        elif session[2] is None:  # its close came first and made the row
+            self._db.execute("UPDATE session SET opened_by = ? WHERE session_key = ?", (event.id, event.key))
+            applied.opened += 1
+        else:
+            applied.known += 1
+
+    def _close(self, event: Event, applied: Applied) -> None:
+        session = self._session(event.key)
+        if session is None:
+            self._insert(event, event.time)
+        elif session[3] is None:
+            # Somebody else, the C tool say, may have closed the row already: then its word stands.
+            self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ? AND Login = ? AND coalesce(Logout, 0) = 0", (event.time, *session[:2]))
+            self._db.execute("UPDATE session SET closed_by = ? WHERE session_key = ?", (event.id, event.key))
+        else:
+            applied.known += 1
+            return
+        applied.closed += 1
+
+    def _insert(self, event: Event, logout: int | None) -> None:
+        cursor = self._db.execute(
+            "INSERT INTO wtmp (Type, User, Login, Logout, TTY, RemoteHost, Service) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (EntryType.USER_PROCESS, event.user, event.opened, logout, event.tty, event.host, event.service),
+        )
+        opened_by, closed_by = (event.id, None) if event.kind == OPENED else (None, event.id)
+        self._db.execute(
+            "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (cursor.lastrowid, event.opened, event.key, opened_by, closed_by, event.boot, event.pid, event.start, event.session),
+        )
+
+    def _close_unnamed(self, event: Event, applied: Applied) -> None:
+        """Close the newest open row of the same process, or else of the same tty, user and service."""
+        if self._db.execute("SELECT 1 FROM session WHERE closed_by = ?", (event.id,)).fetchone():
+            applied.known += 1
+            return
+        row = self._open_row_of_process(event) or self._open_row_of_tty(event)
+        if row is None:
+            applied.unmatched += 1
+            return
+        ident, login = row
+        self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ?", (event.time, ident))
+        self._db.execute("INSERT OR IGNORE INTO session (entry_id, login) VALUES (?, ?)", (ident, login))
+        self._db.execute("UPDATE session SET login = ?, closed_by = ? WHERE entry_id = ?", (login, event.id, ident))
+        applied.closed += 1
+
+    def _open_row_of_process(self, event: Event) -> tuple[int, int] | None:
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT wtmp.ID, wtmp.Login FROM wtmp JOIN session ON entry_id = wtmp.ID AND session.login = wtmp.Login"
+            " WHERE Logout IS NULL AND wtmp.Login <= ? AND pid = ? AND start_ticks = ? AND boot_key = ? AND closed_by IS NULL"
+            " ORDER BY wtmp.Login DESC LIMIT 1",
+            (event.time, event.pid, event.start, event.boot),
+        ).fetchone()
+        return found
+
+    def _open_row_of_tty(self, event: Event) -> tuple[int, int] | None:
+        found: tuple[int, int] | None = self._db.execute(
+            "SELECT ID, Login FROM wtmp WHERE Logout IS NULL AND Type = 3 AND Login <= ?"
+            " AND User = ? AND coalesce(TTY, '') = ? AND coalesce(Service, '') = ? ORDER BY Login DESC LIMIT 1",
+            (event.time, event.user, event.tty or "", event.service or ""),
+        ).fetchone()
+        return found
+
+    def begin_boot(self, key: str, time: int, *, user: str, kernel: str, adopt: Sequence[tuple[int, int]] = ()) -> bool:
+        """Write the row of the boot called ``key`` that began at ``time`` (µs), once however often it is called; True when it was written now.
+
+        If the newest boot in the file is one of the same kind that the C tool wrote, with a time in one of the spans ``adopt`` (µs, inclusive), that row
+        becomes ours instead.
+        """
+        with _explained(self.path), self._transaction():
+            if self._db.execute("SELECT 1 FROM boot WHERE boot_key = ?", (key,)).fetchone():
+                return False
+            theirs = self._boot_of_c(user, adopt)
+            if theirs is None:
+                insert = "INSERT INTO wtmp (Type, User, Login, TTY, RemoteHost) VALUES (?, ?, ?, '~', ?)"
+                ident = self._db.execute(insert, (EntryType.BOOT_TIME, user, time, kernel)).lastrowid
+            else:
+                ident = theirs
+                self._db.execute("UPDATE wtmp SET Login = ? WHERE ID = ?", (time, ident))
+            self._db.execute("INSERT OR REPLACE INTO boot VALUES (?, ?, ?)", (ident, time, key))
+            return theirs is None
+
+    def _boot_of_c(self, user: str, spans: Sequence[tuple[int, int]]) -> int | None:
+        newest = self._db.execute(
+            "SELECT ID, User, Login, Logout, EXISTS (SELECT 1 FROM boot WHERE entry_id = ID AND boot.login = wtmp.Login)"
+            " FROM wtmp WHERE Type = 1 ORDER BY ID DESC LIMIT 1"
+        ).fetchone()
+        if newest is None:
+            return None
+        ident, its_user, login, logout, ours = newest
+        is_theirs = not ours and not logout and its_user == user.encode() and any(first <= login <= last for first, last in spans)
+        return ident if is_theirs else None
+
+    def end_boot(self, key: str, time: int) -> bool:
+        """Write when the boot called ``key`` was shut down; False when it has no row or was closed before. No other row is touched."""
+        with _explained(self.path), self._transaction():
+            changed = self._db.execute(
+                "UPDATE wtmp SET Logout = ? WHERE coalesce(Logout, 0) = 0 AND (ID, Login) IN (SELECT entry_id, login FROM boot WHERE boot_key = ?)",
+                (time, key),
+            )
+            return changed.rowcount == 1
+
+    def move_boot(self, key: str, time: int) -> bool:
+        """Correct when the boot called ``key`` began; False when it has no row."""
+        with _explained(self.path), self._transaction():
+            where = "WHERE (ID, Login) IN (SELECT entry_id, login FROM boot WHERE boot_key = ?)"
+            changed = self._db.execute(f"UPDATE wtmp SET Login = ? {where}", (time, key))  # noqa: S608 - a constant
+            self._db.execute("UPDATE boot SET login = ? WHERE boot_key = ?", (time, key))
+            return changed.rowcount == 1
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything goes wrong."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        except sqlite3.Error:
+            if self._db.in_transaction:  # a COMMIT that failed; after some errors SQLite has rolled back by itself
+                self._db.execute("ROLLBACK")
+            if kind is None:
+                raise
+
+
+class _explained:  # noqa: N801 - reads as a statement: with _explained(path)
+    """Turns an error of SQLite into one of ours."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _explain(self._path, error) from error
+
+
+def _explain(path: str, error: sqlite3.Error) -> LogError:
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    match code & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return BusyLogError(f"{path}: locked by another program", "try again, or find the program with 'fuser'")
+        case sqlite3.SQLITE_FULL:
+            return FullError(f"{path}: no space left on the device", "make room; what waits in the spool is not lost")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            why = "not a database" if code & 0xFF == sqlite3.SQLITE_NOTADB else "the database is damaged"
+            return DamagedLogError(f"{path}: {why}", _damage_hint(path))
+    if _is_hot(path):
+        return LogError(f"{path}: its last writer was killed in the middle", "run 'wtmpdb recorder --once' as root to mend it")
+    if code & 0xFF == sqlite3.SQLITE_READONLY:
+        return LogError(f"{path}: cannot be written: read-only file or file system")
+    if "no such column" in str(error):
+        return DamagedLogError(f"{path}: not a history of wtmpdb ({error})")
+    return LogError(f"{path}: {error}")
+
+
+def _damage_hint(path: str) -> str:
+    if os.path.realpath(path) == os.path.realpath(DATABASE):
+        return "move it away: the recorder makes a new one; 'sqlite3 OLDFILE .recover' may save what is in it"
+    return "a wtmp file of old is read by util-linux's 'last'"
+
+
+def _is_hot(path: str) -> bool:
+    """Tell whether a journal with something to roll back lies beside the file (its first byte is not zero)."""
+    try:
+        with open(os.path.realpath(path) + "-journal", "rb") as journal:
+            return journal.read(1) not in (b"", b"\0")
+    except OSError:
+        return False
+
+
+def _look_at(path: str) -> None:
+    try:
+        facts = os.stat(path)
+    except FileNotFoundError:
+        raise NoLogError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise LogError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise LogError(f"{path}: is a directory" if stat.S_ISDIR(facts.st_mode) else f"{path}: not a regular file")
+    if not os.access(path, os.R_OK):
+        raise LogError(f"{path}: permission denied", "members of the group utmp and root may read it")
+
+
+def _create(path: str) -> None:
+    """Make the file with its modes, whatever the umask, unless something is there already."""
+    real = os.path.realpath(path)  # a link to a file that is not there yet is followed, as SQLite would
+    try:
+        fd = os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+    except FileExistsError:
+        _look_at(path)
+        return
+    except OSError as error:
+        raise LogError(f"{path}: {error.strerror}") from error
+    try:
+        os.fchmod(fd, _MODE)
+        _give_to_group(fd)
+    finally:
+        os.close(fd)
+
+
+def _give_to_group(fd: int) -> None:
+    import grp  # noqa: PLC0415 - only when a file is made
+
+    try:
+        os.fchown(fd, -1, grp.getgrnam(_GROUP).gr_gid)
+    except (KeyError, PermissionError):
+        pass  # no such group here, or not root: the file is readable all the same
+
+
+def _uri(path: str, mode: str) -> str:
+    raw = os.fsencode(os.path.abspath(path))
+    plain = b"/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+    return f"file:{''.join(chr(byte) if byte in plain else f'%{byte:02x}' for byte in raw)}?mode={mode}"
+
+
+def _word(value: object) -> str | None:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else None
