@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From the command line to the command: `wtmpdb COMMAND …`, or a command's own name, as in `last`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from wtmpdb.errors import WtmpdbError
+
+COMMANDS = {
+    "last": "show who was logged in, and when the machine was started and stopped",
+    "boot": "record that the machine was started (done by a service)",
+    "boottime": "print when the machine was started",
+    "shutdown": "record that the machine is being stopped (done by a service)",
+    "recorder": "move what logins left in the spool into the history (done by a service)",
+}
+NAMES = ("last",)  # of links to this program that stand for a command
+
+INTERRUPTED = 1
+BROKEN_PIPE = 141  # as the shell says of a program that died of SIGPIPE
+
+
+def usage() -> str:
+    """Return the text of `wtmpdb --help`."""
+    commands = "".join(f"  {name:10} {what}\n" for name, what in COMMANDS.items())
+    return f"""Usage: wtmpdb COMMAND [OPTION…]
+
+The login history of this machine.
+
+{commands}
+Each command has a --help of its own, and a man page: wtmpdb(1), wtmpdb-last(1) …
+
+Examples:
+  wtmpdb last                   everything, newest first
+  wtmpdb last -n 20 alice       the last 20 sessions of alice
+  wtmpdb last -s yesterday      since yesterday, 00:00
+  wtmpdb boottime               when the machine was started
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; return the exit code: 0 success, 1 failure, 2 wrong usage."""
+    words = sys.argv if argv is None else argv
+    name = os.path.basename(words[0]) if words else "wtmpdb"
+    command, rest, program = (name, words[1:], name) if name in NAMES else _chosen(words[1:])
+    if command in ("-h", "--help", "-V", "-v", "--version"):
+        from wtmpdb import __version__  # noqa: PLC0415 - not on the way of a command
+
+        print(usage() if "h" in command else f"wtmpdb {__version__}", end="" if "h" in command else "\n")
+        return 0
+    if command not in COMMANDS:
+        what = f"unknown command '{command}'" if command else "which command?"
+        print(f"wtmpdb: {what}: one of {', '.join(COMMANDS)}; see 'wtmpdb --help'", file=sys.stderr)
+        return 2
+    return guarded(command, rest, program)
+
+
+def _chosen(words: list[str]) -> tuple[str, list[str], str]:
+    command = words[0] if words else ""
+    return command, words[1:], f"wtmpdb {command}"
+
+
+def guarded(command: str, words: list[str], program: str) -> int:
+    """Run a command so that no traceback reaches the user."""
+    try:
+        return _run(command, words, program)
+    except WtmpdbError as error:
+        complain(f"{program}: {error}", error.hint)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it closes stdout
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        complain(f"{program}: Interrupted")
+        return INTERRUPTED
+    except OSError as error:
+        complain(f"{program}: {error.filename or 'write error'}: {error.strerror or error}")
+        return 1
+
+
+def complain(message: str, hint: str = "") -> None:
+    """Print an error in one line."""
+    print(message + (f" ({hint})" if hint else ""), file=sys.stderr)
+
+
+def _run(command: str, words: list[str], program: str) -> int:
+    from importlib import import_module  # noqa: PLC0415 - so that `import wtmpdb.__main__` stays free of it
+
+    code: int = import_module(f"wtmpdb.cli.{command}").run(words, program)
+    sys.stdout.flush()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Lines as JSON: one document with the keys of the C project's `wtmpdb last --json`, or one object a line."""
+
+from __future__ import annotations
+
+from json import dumps
+
+from wtmpdb.entry import SECOND, End, EntryType
+from wtmpdb.listing import times
+from wtmpdb.listing.text import FULL, ISO, NOTIME, SHORT
+from wtmpdb.text import octal, restore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from wtmpdb.entry import Line
+
+_TIME = {SHORT: lambda second: times.full(second)[:16], FULL: times.full, ISO: times.iso}
+
+
+def object_lines(chunks: Iterable[list[Line]], time_format: str) -> Iterator[bytes]:
+    """Yield a JSON object and a newline for each line; times as text are local, in the format asked for, and in µs since the epoch."""
+    for chunk in chunks:
+        yield "".join(dumps(_object(line, time_format)) + "\n" for line in chunk).encode()
+
+
+def document(chunks: Iterable[list[Line]], time_format: str, begins: int) -> Iterator[bytes]:
+    """Yield the pieces of one document ``{"entries": […], "start": …}``; ``begins`` is the time of the oldest row in µs."""
+    yield b'{"entries": ['
+    before = "\n"
+    for chunk in chunks:
+        for line in chunk:
+            yield f"{before}  {dumps(_object(line, time_format))}".encode()
+            before = ",\n"
+    start = dumps(_TIME.get(time_format, times.iso)(begins // SECOND))
+    yield f'\n], "start": {start}}}\n'.encode()
+
+
+def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
+    how, user, tty, host, service, login, end, ident, type_ = line
+    shown: dict[str, str | int | None] = {
+        "user": _text(user),
+        "tty": _text(tty),
+        "hostname": _text(host),
+        "service": _text(service),
+    }
+    if time_format != NOTIME:
+        shown["login"] = _TIME[time_format](login // SECOND)
+        shown["logout"] = _logout(how, end, time_format, boot=type_ == EntryType.BOOT_TIME)
+    if end is not None:
+        shown["length"] = times.length(end // SECOND - login // SECOND).strip(" ()")
+    shown |= {"id": ident, "type": type_, "login_usec": login, "logout_usec": end, "end": End.WORDS[how]}
+    return shown
+
+
+def _logout(how: int, end: int | None, time_format: str, *, boot: bool) -> str:
+    if how == End.LOGOUT and end is not None:
+        return _TIME[time_format](end // SECOND)
+    if how in (End.STILL, End.UNKNOWN, End.RUNNING):
+        return "still running" if boot else "still logged in"
+    return "gone - no logout" if end is None else End.WORDS[how]
+
+
+def _text(stored: bytes | None) -> str:
+    """Return the text itself; bytes in it that are not UTF-8 stay octal escapes."""
+    text = restore(stored or b"").decode("utf-8", "surrogateescape")
+    return text if text.isascii() else "".join(octal(bytes((ord(c) - 0xDC00,))) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)  # noqa: PLR2004

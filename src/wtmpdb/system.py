@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the running machine knows: its boot, its processes, its users, its ttys. One seam, so that tests can stand in for it."""
+
+from __future__ import annotations
+
+import os
+import time
+
+SECOND = 1_000_000
+BOOT_KEY = "/run/wtmpdb/boot"
+"""Where `wtmpdb boot` leaves the boot key for the PAM module and for readers."""
+
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_CONTAINER = "/run/systemd/container"
+_LONGEST_KEY = 127
+
+
+class System:
+    """The machine that we run on. Times are µs since the epoch, UTC."""
+
+    def boot_id(self) -> str:
+        """Return the kernel's id of this boot, or "" where /proc does not tell."""
+        return _first_line(_BOOT_ID)
+
+    def boot_key(self) -> str:
+        """Return the key of this boot (docs/format.md, "The boot key"): as `wtmpdb boot` left it, or else without knowledge of soft reboots."""
+        return self.boot_key_left() or self.make_boot_key(0)
+
+    def boot_key_left(self) -> str:
+        """Return the key that `wtmpdb boot` left in this boot, or ""."""
+        left = _first_line(BOOT_KEY)
+        return left if left.startswith(f"{self.boot_id()}/") and len(left) <= _LONGEST_KEY else ""
+
+    def make_boot_key(self, soft_reboots: int) -> str:
+        """Return the key of this boot, given how often systemd has soft-rebooted since the kernel's start."""
+        return f"{self.boot_id()}/{soft_reboots}/{self.process_start(1) or 0}"
+
+    def boot_time(self) -> int:
+        """Return when this boot began: the start of the kernel; in a container, whose kernel is the host's, the start of process 1."""
+        if not os.path.exists(_CONTAINER):
+            return self.kernel_start()
+        ticks = self.process_start(1) or 0
+        return self.kernel_start() + ticks * SECOND // os.sysconf("SC_CLK_TCK")
+
+    def kernel_start(self) -> int:
+        """Return when the kernel was started: the clock less its uptime."""
+        return (time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) // 1000
+
+    def kernel(self) -> str:
+        """Return the release of the kernel."""
+        return os.uname().release
+
+    def process_start(self, pid: int) -> int | None:
+        """Return the start of a process in clock ticks since the kernel's boot, or None when it cannot be seen (proc(5), stat, field 22)."""
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as stat:
+                # The second field, the name, may hold anything, also blanks and parentheses.
+                return int(stat.read(4096).rpartition(b")")[2].split()[19])
+        except (OSError, IndexError, ValueError):
+            return None
+
+    def process_lives(self, pid: int, start: int | None) -> bool | None:
+        """Tell whether the very process lives that had this id and start; None when that cannot be found out (hidepid)."""
+        seen = self.process_start(pid)
+        if seen is not None:
+            return start is None or seen == start
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            pass
+        return None
+
+    def user_id(self, name: bytes) -> int | None:
+        """Return the uid of a user, or None."""
+        import pwd  # noqa: PLC0415 - only needed for rows without a process
+
+        try:
+            return pwd.getpwnam(name.decode("utf-8", "surrogateescape")).pw_uid
+        except (KeyError, ValueError):
+            return None
+
+    def tty_owner(self, tty: bytes) -> int | None:
+        """Return the uid of the owner of a device in /dev, or None when there is no such device."""
+        if not tty or b"\0" in tty or b".." in tty:
+            return None
+        try:
+            return os.stat(b"/dev/" + tty).st_uid
+        except OSError:
+            return None
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.readline(256).strip()
+    except OSError:
+        return ""
