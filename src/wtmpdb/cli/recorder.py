@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`wtmpdb recorder`: move what logins left in the spool into the history."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EPILOGUE = """
+Without --once it serves the socket that the PAM module pokes, and ends when nothing has come for some seconds: wtmpdb-recorder.service runs it so.
+
+Examples:
+  wtmpdb recorder --once                     take what waits now, and say what it was
+  wtmpdb recorder --once --file /tmp/try.db  into another file
+"""
+
+
+def run(words: Sequence[str], program: str) -> int:
+    """Run the command."""
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter  # noqa: PLC0415 - the command is on the hot path only as a service
+
+    from wtmpdb.spool import SPOOL  # noqa: PLC0415
+
+    parser = ArgumentParser(
+        prog=program,
+        description="Move what logins left in the spool into the history.",
+        epilog=EPILOGUE,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--once", action="store_true", help="drain the spool once and end")
+    parser.add_argument("-f", "--file", metavar="FILE", help="write into this database")
+    parser.add_argument("--spool", metavar="DIR", default=SPOOL, help=f"the spool (default {SPOOL})")
+    wishes = parser.parse_args(words)
+    if not wishes.once:
+        from wtmpdb.recorder.service import serve  # noqa: PLC0415
+
+        return serve(wishes.file, wishes.spool)
+    from wtmpdb.recorder.drain import drain  # noqa: PLC0415
+
+    print(drain(wishes.file, wishes.spool, wait=True))
+    return 0

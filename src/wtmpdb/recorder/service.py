@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The short-lived service: started by the first letter, it drains, waits some seconds for more, and ends.
+
+systemd hands it the socket that the PAM module pokes (sd_listen_fds(3)). While the history cannot be written it stays and tries again, so that the units
+which start it do not start it over and over.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+from wtmpdb.errors import WtmpdbError
+from wtmpdb.recorder.drain import drain
+from wtmpdb.spool import SPOOL
+
+IDLE = 5.0
+"""Seconds without a poke after which the service ends."""
+
+RETRY = 10.0
+"""Seconds between two tries while the history cannot be written."""
+
+TRIES = 6
+"""How often a history that cannot be written is tried before the service ends with a failure; the timer starts it again."""
+
+_FIRST_FD = 3
+
+
+def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE, retry: float = RETRY) -> int:
+    """Drain until nothing has come for a while; return an exit code."""
+    sockets = _handed_over()
+    failures = 0
+    while True:
+        _quiet(sockets)
+        try:
+            drained = drain(database, spool, wait=True)
+        except WtmpdbError as error:
+            failures += 1
+            hint = f" ({error.hint})" if error.hint else ""
+            print(f"wtmpdb recorder: {error}{hint}", file=sys.stderr)
+            if failures == TRIES:
+                return 1
+            time.sleep(retry)
+            continue
+        failures = 0
+        if drained.known or drained.broken or drained.unmatched:
+            print(f"wtmpdb recorder: {drained}", file=sys.stderr)
+        if not select.select(sockets, [], [], idle)[0]:
+            return 0
+
+
+def _handed_over() -> list[int]:
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    return list(range(_FIRST_FD, _FIRST_FD + int(os.environ.get("LISTEN_FDS", "0"))))
+
+
+def _quiet(sockets: list[int]) -> None:
+    """Take all pokes off the sockets: one look into the spool answers them all."""
+    for fd in sockets:
+        os.set_blocking(fd, False)
+        try:
+            while os.read(fd, 16):
+                pass
+        except BlockingIOError:
+            pass
