@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Boot and shutdown: one row for each boot, closed when the system goes down.
+
+A boot is known by its key (docs/format.md, "The boot key"), so that `begin` may run as often as it likes, and `end` closes the row of this boot and no other.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+from wtmpdb import audit
+from wtmpdb.entry import SECOND, now
+from wtmpdb.errors import LogError
+from wtmpdb.log import Log
+from wtmpdb.system import BOOT_KEY, System
+
+REBOOT = "reboot"
+SOFT_REBOOT = "soft-reboot"
+
+ADOPT_WITHIN = 60 * SECOND
+"""A boot row of the C tool that is this near to ours is of the same boot."""
+
+CORRECT_FROM = 2 * SECOND
+"""A clock that was wrong by less than this at boot is not worth a correction."""
+
+
+class Now:
+    """This boot: its key, when it began (µs since the epoch), and whether it is a soft reboot."""
+
+    __slots__ = ("key", "soft", "time")
+
+    def __init__(self, key: str, began: int, *, soft: bool) -> None:
+        """Keep the three."""
+        self.key = key
+        self.time = began
+        self.soft = soft
+
+
+def this_boot(system: System) -> Now:
+    """Find out about this boot; systemd is asked about soft reboots."""
+    answers = _ask_systemd("SoftRebootsCount", "UserspaceTimestampMonotonic")
+    soft_reboots = answers.get("SoftRebootsCount", 0)
+    began = system.boot_time()
+    userspace = answers.get("UserspaceTimestampMonotonic", 0)
+    if soft_reboots and userspace:  # the kernel went on; systemd alone knows when its user space began anew
+        began = now() - (time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 - userspace)
+    return Now(system.make_boot_key(soft_reboots), began, soft=soft_reboots > 0)
+
+
+def begin(database: str | None = None, *, system: System | None = None) -> bool:
+    """Write the row of this boot, once however often it is called; True when it was written now."""
+    system = system or System()
+    boot = this_boot(system)
+    _leave_key(boot.key)
+    with Log.write(database) as log:
+        user = SOFT_REBOOT if boot.soft else REBOOT
+        # In a container the C tool takes the start of the host's kernel for that of the container.
+        spans = [(moment - ADOPT_WITHIN, moment + ADOPT_WITHIN) for moment in (boot.time, system.kernel_start())]
+        written = log.begin_boot(boot.key, boot.time, user=user, kernel=system.kernel(), adopt=spans)
+    if written and not boot.soft and not audit.sent_by_others():
+        audit.send(audit.SYSTEM_BOOT)
+    return written
+
+
+def correct(database: str | None = None, *, system: System | None = None) -> int:
+    """Correct when this boot began, if the clock has been set since; return by how much, in µs."""
+    system = system or System()
+    boot = this_boot(system)
+    with Log.write(database) as log:
+        recorded = next((row.login for row in log.boots() if row.key == boot.key), None)
+        if recorded is None or abs(boot.time - recorded) < CORRECT_FROM:
+            return 0
+        log.move_boot(boot.key, boot.time)
+        return boot.time - recorded
+
+
+def end(database: str | None = None, *, system: System | None = None) -> bool:
+    """Write that this boot ends now; True when its row was closed. The rows of other boots stay as they are."""
+    system = system or System()
+    key = system.boot_key_left() or this_boot(system).key
+    with Log.write(database) as log:
+        closed = log.end_boot(key, now())
+    _remove_key()
+    if closed and not audit.sent_by_others():
+        audit.send(audit.SYSTEM_SHUTDOWN)
+    return closed
+
+
+def began(database: str | None = None) -> int:
+    """Return when the newest boot in the file began, in µs; raises LogError when there is none."""
+    with Log.read(database) as log:
+        boots = log.boots()
+        if not boots:
+            raise LogError(f"{log.path}: no boot has been recorded", "'wtmpdb boot' does it, as wtmpdb-boot.service")
+        return boots[-1].login
+
+
+def _ask_systemd(*properties: str) -> dict[str, int]:
+    """Return those properties of systemd that are numbers; nothing where systemd is not running or does not know them."""
+    command = ["systemctl", "show", *(f"--property={name}" for name in properties)]
+    try:
+        answer = subprocess.run(command, capture_output=True, timeout=10, check=False, text=True, env={"PATH": "/usr/bin:/bin"})  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    pairs = (line.partition("=") for line in answer.stdout.splitlines())
+    return {name: int(value) for name, _, value in pairs if value.isdigit()}
+
+
+def _leave_key(key: str) -> None:
+    """Leave the key where the PAM module and readers find it; without it they go by the kernel's boot id."""
+    try:
+        with open(os.open(f"{BOOT_KEY}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(f"{key}\n")
+        os.rename(f"{BOOT_KEY}.new", BOOT_KEY)
+    except OSError:
+        pass
+
+
+def _remove_key() -> None:
+    try:
+        os.unlink(BOOT_KEY)
+    except OSError:
+        pass
