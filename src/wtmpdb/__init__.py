@@ -25,7 +25,7 @@ _HOMES = {
     "WtmpdbError": "wtmpdb.errors",
 }
 
-__all__ = ["Entry", "EntryType", "Event", "History", "Log", "LogError", "Spool", "System", "WtmpdbError", "__version__"]  # noqa: F822
+__all__ = ["Entry", "EntryType", "Event", "History", "Log", "LogError", "Spool", "System", "WtmpdbError", "__version__"]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

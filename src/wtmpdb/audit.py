@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Records of boot and shutdown for the kernel's audit, where nobody else sends them.
 
-Format: a netlink message (netlink(7)) of type AUDIT_SYSTEM_BOOT or AUDIT_SYSTEM_SHUTDOWN (linux/audit.h), whose text is fields as auditd's tools expect.
+Format: a netlink message (netlink(7)) of type AUDIT_SYSTEM_BOOT or AUDIT_SYSTEM_SHUTDOWN (linux/audit.h); its text is fields as the tools of
+auditd expect them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Boot and shutdown: one row for each boot, closed when the system goes down.
 
-A boot is known by its key (docs/format.md, "The boot key"), so that `begin` may run as often as it likes, and `end` closes the row of this boot and no other.
+A boot is known by its key (docs/format.md, "The boot key"): `begin` may run as often as it likes, and `end` closes the row of this boot and no other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CORRECT_FROM = 2 * SECOND
 
 
 class Now:
-    """This boot: its key, when it began (µs since the epoch), and whether it is a soft reboot."""
+    """The boot that we run in: its key, when it began (µs since the epoch), and whether it is a soft reboot."""
 
     __slots__ = ("key", "soft", "time")
 
@@ -111,8 +111,9 @@ def _ask_systemd(*properties: str) -> dict[str, int]:
 def _leave_key(key: str) -> None:
     """Leave the key where the PAM module and readers find it; without it they go by the kernel's boot id."""
     try:
-        with open(os.open(f"{BOOT_KEY}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "w", encoding="ascii") as file:
-            os.fchmod(file.fileno(), 0o644)
+        fd = os.open(f"{BOOT_KEY}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with open(fd, "w", encoding="ascii") as file:
+            os.fchmod(fd, 0o644)
             file.write(f"{key}\n")
         os.rename(f"{BOOT_KEY}.new", BOOT_KEY)
     except OSError:

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     class Source(Protocol):
         """What history asks of a log."""
 
-        def boots(self) -> list[Boot]: ...
-        def opening(self, ident: int, login: int) -> Opening | None: ...
+        def boots(self) -> list[Boot]:
+            """Return all boots, oldest first."""
+
+        def opening(self, ident: int, login: int) -> Opening | None:
+            """Return what is known of the process behind a row."""
+
 
 SYSTEM_BOOT = b"system boot"
 SYSTEM_DOWN = b"system down"

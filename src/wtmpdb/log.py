@@ -14,13 +14,15 @@ import stat
 
 from wtmpdb import schema
 from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
-from wtmpdb.errors import BusyLogError, DamagedLogError, FullError, LogError, NoLogError
+from wtmpdb.errors import LogError, NoLogError
 from wtmpdb.event import OPENED
+from wtmpdb.faults import explained
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
+    from typing import Self
 
     from wtmpdb.entry import Entry, Row
     from wtmpdb.event import Event
@@ -106,7 +108,7 @@ class Log:
         _create(path)
         log = cls._connected(path, "rw", timeout)
         try:
-            log._prepare()
+            log._prepare()  # noqa: SLF001 - our own
         except BaseException:
             log.close()
             raise
@@ -114,12 +116,12 @@ class Log:
 
     @classmethod
     def _connected(cls, path: str, mode: str, timeout: float) -> Log:
-        with _explained(path):
+        with explained(path):
             connection = sqlite3.connect(_uri(path, mode), uri=True, timeout=timeout, isolation_level=None)
         connection.text_factory = bytes
         log = cls(path, connection)
         try:
-            with _explained(path):
+            with explained(path):
                 # A file from elsewhere must not run functions through views or triggers of its own.
                 connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute("PRAGMA cache_size = -8000")
@@ -133,7 +135,7 @@ class Log:
         """Close the file."""
         self._db.close()
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         """Return the log itself."""
         return self
 
@@ -250,13 +252,13 @@ class Log:
         return bool(self._all("SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))
 
     def _all(self, statement: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]  # columns of any type
-        with _explained(self.path):
+        with explained(self.path):
             return self._db.execute(statement, values).fetchall()
 
     # Writing
 
     def _prepare(self) -> None:
-        with _explained(self.path):
+        with explained(self.path):
             # PERSIST commits fastest; like every rollback journal it leaves the file readable for C and for users who may not write.
             self._db.execute("PRAGMA journal_mode = PERSIST")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -280,7 +282,7 @@ class Log:
         Raises LogError; then nothing was written.
         """
         applied = Applied()
-        with _explained(self.path), self._transaction():
+        with explained(self.path), self._transaction():
             for event in events:
                 if event.key is None:
                     self._close_unnamed(event, applied)
@@ -364,12 +366,12 @@ class Log:
         return found
 
     def begin_boot(self, key: str, time: int, *, user: str, kernel: str, adopt: Sequence[tuple[int, int]] = ()) -> bool:
-        """Write the row of the boot called ``key`` that began at ``time`` (µs), once however often it is called; True when it was written now.
+        """Write the row of the boot called ``key`` that began at ``time`` (µs), once however often this is called; True when it was made now.
 
-        If the newest boot in the file is one of the same kind that the C tool wrote, with a time in one of the spans ``adopt`` (µs, inclusive), that row
+        If the newest boot in the file is one of the same kind that the C tool wrote, with a time within one of the spans ``adopt`` (µs), that row
         becomes ours instead.
         """
-        with _explained(self.path), self._transaction():
+        with explained(self.path), self._transaction():
             if self._db.execute("SELECT 1 FROM boot WHERE boot_key = ?", (key,)).fetchone():
                 return False
             theirs = self._boot_of_c(user, adopt)
@@ -395,7 +397,7 @@ class Log:
 
     def end_boot(self, key: str, time: int) -> bool:
         """Write when the boot called ``key`` was shut down; False when it has no row or was closed before. No other row is touched."""
-        with _explained(self.path), self._transaction():
+        with explained(self.path), self._transaction():
             changed = self._db.execute(
                 "UPDATE wtmp SET Logout = ? WHERE coalesce(Logout, 0) = 0 AND (ID, Login) IN (SELECT entry_id, login FROM boot WHERE boot_key = ?)",
                 (time, key),
@@ -404,7 +406,7 @@ class Log:
 
     def move_boot(self, key: str, time: int) -> bool:
         """Correct when the boot called ``key`` began; False when it has no row."""
-        with _explained(self.path), self._transaction():
+        with explained(self.path), self._transaction():
             where = "WHERE (ID, Login) IN (SELECT entry_id, login FROM boot WHERE boot_key = ?)"
             changed = self._db.execute(f"UPDATE wtmp SET Login = ? {where}", (time, key))  # noqa: S608 - a constant
             self._db.execute("UPDATE boot SET login = ? WHERE boot_key = ?", (time, key))
@@ -428,54 +430,6 @@ class _Transaction:
                 self._db.execute("ROLLBACK")
             if kind is None:
                 raise
-
-
-class _explained:  # noqa: N801 - reads as a statement: with _explained(path)
-    """Turns an error of SQLite into one of ours."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise _explain(self._path, error) from error
-
-
-def _explain(path: str, error: sqlite3.Error) -> LogError:
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    match code & 0xFF:
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return BusyLogError(f"{path}: locked by another program", "try again, or find the program with 'fuser'")
-        case sqlite3.SQLITE_FULL:
-            return FullError(f"{path}: no space left on the device", "make room; what waits in the spool is not lost")
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            why = "not a database" if code & 0xFF == sqlite3.SQLITE_NOTADB else "the database is damaged"
-            return DamagedLogError(f"{path}: {why}", _damage_hint(path))
-    if _is_hot(path):
-        return LogError(f"{path}: its last writer was killed in the middle", "run 'wtmpdb recorder --once' as root to mend it")
-    if code & 0xFF == sqlite3.SQLITE_READONLY:
-        return LogError(f"{path}: cannot be written: read-only file or file system")
-    if "no such column" in str(error):
-        return DamagedLogError(f"{path}: not a history of wtmpdb ({error})")
-    return LogError(f"{path}: {error}")
-
-
-def _damage_hint(path: str) -> str:
-    if os.path.realpath(path) == os.path.realpath(DATABASE):
-        return "move it away: the recorder makes a new one; 'sqlite3 OLDFILE .recover' may save what is in it"
-    return "a wtmp file of old is read by util-linux's 'last'"
-
-
-def _is_hot(path: str) -> bool:
-    """Tell whether a journal with something to roll back lies beside the file (its first byte is not zero)."""
-    try:
-        with open(os.path.realpath(path) + "-journal", "rb") as journal:
-            return journal.read(1) not in (b"", b"\0")
-    except OSError:
-        return False
 
 
 def _look_at(path: str) -> None:

@@ -19,6 +19,7 @@ from wtmpdb.event import LETTER_LIMIT, BrokenLetterError, decode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
     from wtmpdb.event import Event
 
@@ -95,7 +96,7 @@ class Spool:
         while self._open:
             os.close(self._open.pop())
 
-    def __enter__(self) -> Spool:
+    def __enter__(self) -> Self:
         """Return the spool itself."""
         return self
 
@@ -143,13 +144,16 @@ class Spool:
             pass  # gone already, or no letter at all: a directory is left for its maker to see
 
     def quarantine(self, name: str) -> None:
-        """Move a letter to bad/, or delete it when bad/ is full."""
+        """Move a letter to bad/, or delete it when bad/ is full. What cannot be moved stays where it is."""
         with os.scandir(self._bad) as letters:
             kept = sum(1 for _ in islice(letters, MOST_BROKEN))
         if kept == MOST_BROKEN:
             self.remove(name)
-        else:
+            return
+        try:
             os.rename(name, name, src_dir_fd=self._new, dst_dir_fd=self._bad)
+        except OSError:
+            pass
 
     @staticmethod
     def _written(letter: os.DirEntry[str]) -> float:

@@ -95,7 +95,7 @@ def run(words: Sequence[str], program: str) -> int:
         return 0
     except UsageError as error:
         # As getopt and `last`: the second line for words that are no options, none for bad values.
-        hint = "" if isinstance(error, _BadValue) else f"\nTry '{program} --help' for more information."
+        hint = "" if isinstance(error, _BadValueError) else f"\nTry '{program} --help' for more information."
         raise WtmpdbError(f"{error}{hint}") from error
     logs = _opened(wishes)
     try:
@@ -116,7 +116,7 @@ class _Answer(Exception):  # noqa: N818 - not an error
         self.text = text
 
 
-class _BadValue(UsageError):
+class _BadValueError(UsageError):
     """An option whose value is wrong."""
 
 
@@ -161,18 +161,18 @@ def _options() -> str:
 def _time_format(wishes: Wishes, name: str, value: str) -> None:
     other = "time-format" if name == "fulltimes" else "fulltimes"
     if other in wishes.flags:
-        raise _BadValue(f"options --{other} and --{name} cannot be combined")
+        raise _BadValueError(f"options --{other} and --{name} cannot be combined")
     if name == "time-format" and value not in TIME_FORMATS:
-        raise _BadValue(f"unknown time format: {value}")
+        raise _BadValueError(f"unknown time format: {value}")
     wishes.time_format = value or FULL
 
 
 def _number(text: str) -> int:
     digits = text.lstrip(_SPACE).removeprefix("+")
     if not (digits.isascii() and digits.isdigit()):
-        raise _BadValue(f"failed to parse number: '{text}'")
+        raise _BadValueError(f"failed to parse number: '{text}'")
     if len(digits.lstrip("0")) > len(str(_LARGEST_LIMIT)) or int(digits[-20:]) > _LARGEST_LIMIT:
-        raise _BadValue(f"failed to parse number: '{text}': Numerical result out of range")
+        raise _BadValueError(f"failed to parse number: '{text}': Numerical result out of range")
     return int(digits)
 
 
@@ -180,7 +180,7 @@ def _time(text: str, now: int) -> int:
     try:
         return timespec.parse(text, now) // SECOND
     except ValueError:
-        raise _BadValue(f'invalid time value "{text}"') from None
+        raise _BadValueError(f'invalid time value "{text}"') from None
 
 
 # The files
@@ -346,11 +346,7 @@ def _show_json(logs: list[Log], chunks: Iterator[list[Line]], wishes: Wishes) ->
 
     form = wishes.time_format or ISO
     lines = _with_addresses(chunks, wishes)
-    if "jsonl" in wishes.flags:
-        pieces = object_lines(lines, form)
-    else:
-        pieces = document(lines, form, min(map(_begins, logs)))
-    for piece in pieces:
+    for piece in object_lines(lines, form) if "jsonl" in wishes.flags else document(lines, form, min(map(_begins, logs))):
         _write(piece)
 
 
@@ -367,10 +363,7 @@ def _with_addresses(chunks: Iterator[list[Line]], wishes: Wishes) -> Iterator[li
 
     addresses = Addresses(names="ip" not in wishes.flags)
     for chunk in chunks:
-        yield [
-            (*line[:3], addresses.of(restore(line[3] or b"")) if line[8] == EntryType.USER_PROCESS else NO_ADDRESS, *line[4:])  # type: ignore[misc]
-            for line in chunk
-        ]
+        yield [(*line[:3], addresses.of(restore(line[3] or b"")) if line[8] == EntryType.USER_PROCESS else NO_ADDRESS, *line[4:]) for line in chunk]
     if addresses.late:
         from wtmpdb.__main__ import complain  # noqa: PLC0415
 

@@ -14,7 +14,7 @@ import time
 BOUND = 10.0
 """Seconds that all look-ups together may take."""
 
-NO_ADDRESS = b"0.0.0.0"  # noqa: S104 - what `last` shows where there is no address
+NO_ADDRESS = b"0.0.0.0"  # what `last` shows where there is no address
 
 
 class Addresses:

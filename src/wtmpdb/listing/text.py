@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Lines in columns, as `last` prints them. No I/O.
 
-All widths count bytes, as in `last`; what `last` would cut in the middle of a UTF-8 character is cut before it, and no control character gets through.
+All widths count bytes, as in `last`. What `last` would cut in the middle of a UTF-8 character is cut before it, and no control character gets
+through.
 """
 
 from __future__ import annotations

@@ -51,15 +51,14 @@ def drain(
     drained = Drained()
     with Spool(spool, wait=wait, owner=owner) as letters:
         letters.rescue()
-        names = letters.names()
-        if not names:
-            return drained
         boot = (system or System()).boot_key()
+        # Opened even when nothing waits: opening for writing mends a file whose last writer was killed.
         with Log.write(database, timeout=timeout) as log:
-            while names:
+            while names := letters.names():
                 for start in range(0, len(names), BATCH):
                     _batch(letters, log, names[start : start + BATCH], boot, drained)
-                names = letters.names() if len(names) == MOST_NAMES else []
+                if len(names) < MOST_NAMES:
+                    break
     return drained
 
 
@@ -81,7 +80,7 @@ def _read(letters: Spool, name: str, drained: Drained) -> Event | None:
     except FileNotFoundError:
         return None
     except BrokenLetterError as error:
-        print(f"wtmpdb recorder: letter {ascii(name)} is broken: {error}: moved to bad/", file=sys.stderr)
+        print(f"wtmpdb recorder: letter {name!a} is broken: {error}: put into bad/", file=sys.stderr)
         drained.broken += 1
         letters.quarantine(name)
         return None

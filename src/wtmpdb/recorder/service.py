@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The short-lived service: started by the first letter, it drains, waits some seconds for more, and ends.
 
-systemd hands it the socket that the PAM module pokes (sd_listen_fds(3)). While the history cannot be written it stays and tries again, so that the units
-which start it do not start it over and over.
+systemd hands it the socket that the PAM module pokes (sd_listen_fds(3)). While the history cannot be written it stays and tries again, so that
+the units which start it do not start it over and over.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What SQLite complains of, said so that an administrator knows what to do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from wtmpdb.errors import BusyLogError, DamagedLogError, FullError, LogError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+class explained:  # noqa: N801 - reads as a statement: with explained(path)
+    """Turns an error of SQLite about the file at ``path`` into a LogError."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _explanation(self._path, error) from error
+
+
+def _explanation(path: str, error: sqlite3.Error) -> LogError:
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in _FAULTS:
+        kind, why, hint = _FAULTS[code]
+    elif _is_hot(path):
+        kind, why, hint = LogError, "its last writer was killed in the middle", "run 'wtmpdb recorder --once' as root to mend it"
+    elif code == sqlite3.SQLITE_READONLY:
+        kind, why, hint = LogError, "cannot be written: the file or its file system is read-only", ""
+    elif "no such column" in str(error) or "no column named" in str(error):
+        kind, why, hint = DamagedLogError, f"not a history of wtmpdb: {error}", ""
+    else:
+        kind, why, hint = LogError, str(error), ""
+    return kind(f"{path}: {why}", hint)
+
+
+_FAULTS: dict[int, tuple[type[LogError], str, str]] = {
+    sqlite3.SQLITE_BUSY: (BusyLogError, "locked by another program", "try again, or find the program with 'fuser'"),
+    sqlite3.SQLITE_LOCKED: (BusyLogError, "locked by another program", "try again"),
+    sqlite3.SQLITE_FULL: (FullError, "no space left on the device", "make room: what waits in the spool is not lost"),
+    sqlite3.SQLITE_NOTADB: (DamagedLogError, "not a database", "a wtmp file of old is read by util-linux's 'last'"),
+    sqlite3.SQLITE_CORRUPT: (
+        DamagedLogError,
+        "the database is damaged",
+        "move it away and the recorder makes a new one; 'sqlite3 FILE .recover' may save what is in it",
+    ),
+}
+
+
+def _is_hot(path: str) -> bool:
+    """Tell whether a journal with something to roll back lies beside the file: its first byte is not zero."""
+    try:
+        with open(os.path.realpath(path) + "-journal", "rb") as journal:
+            return journal.read(1) not in (b"", b"\0")
+    except OSError:
+        return False
