@@ -78,7 +78,7 @@ class Applied:
 
     def add(self, other: Applied) -> None:
         """Add the numbers of another."""
-        for name in self.__slots__:
+        for name in Applied.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
