@@ -95,7 +95,7 @@ class TestFile:
 
     def test_absent(self, path: Path) -> None:
         """A file that is not there is said to be absent, and reading does not make it."""
-        with pytest.raises(NoLogError, match="no such file"):
+        with pytest.raises(NoLogError, match="No such file"):
             Log.read(str(path))
         assert not path.exists()
 

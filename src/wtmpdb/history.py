@@ -79,10 +79,10 @@ class History:
 
     def _shutdowns(self) -> list[Line]:
         """Return the lines of all shutdowns, oldest first: each lasts until the next boot."""
-        begins = [*(boot.login for boot in self._boots[1:]), None]
+        begins = [boot.login for boot in self._boots[1:]]
         lines: list[Line] = [
             (End.LOGOUT, b"shutdown", SYSTEM_DOWN, boot.kernel, b"", boot.logout, begin, boot.id, EntryType.SHUTDOWN)
-            for boot, begin in zip(self._boots, begins, strict=True)
+            for boot, begin in zip(self._boots, [*begins, None], strict=False)
             if boot.logout is not None
         ]
         return sorted(lines, key=lambda line: line[5])

@@ -435,10 +435,9 @@ class _Transaction:
 def _look_at(path: str) -> None:
     try:
         facts = os.stat(path)
-    except FileNotFoundError:
-        raise NoLogError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise LogError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        kind = NoLogError if isinstance(error, FileNotFoundError) else LogError
+        raise kind(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if not stat.S_ISREG(facts.st_mode):
         raise LogError(f"{path}: is a directory" if stat.S_ISDIR(facts.st_mode) else f"{path}: not a regular file")
     if not os.access(path, os.R_OK):

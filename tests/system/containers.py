@@ -195,8 +195,13 @@ class Session:
 
     def close(self) -> None:
         """Forget the command; it may have been killed with its container."""
-        self._process.kill()
-        self._process.communicate()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # nsenter, and systemd-run
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        self._process.wait()
 
 
 class Container:
@@ -285,7 +290,7 @@ class Container:
     def start(self, *command: str) -> Session:
         """Start a command as a unit of the container, which goes on."""
         pipe = subprocess.PIPE
-        session = Session(subprocess.Popen(self._unit(*command), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT))
+        session = Session(subprocess.Popen(self._unit(*command), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, start_new_session=True))
         self._sessions.append(session)
         return session
 

@@ -80,10 +80,9 @@ class Story:
             container.python(KILL.format(("carol", "su-l")))
             self.seen["carol's su was killed"] = container.last()
         if not self.by_sshd:
-            held = container.hold("mallory", "127.0.0.16")
+            container.hold("mallory", "127.0.0.16")
             until(lambda: any(line["hostname"] == "127.0.0.16" for line in container.last()), "the login")
             container.python(KILL.format(("mallory", "sshd")))
-            held.close()
             self.seen["the monitor was killed"] = container.last()
 
     def _stay(self, container: Container, source: str) -> None:

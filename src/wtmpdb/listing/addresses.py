@@ -34,7 +34,7 @@ class Addresses:
         return self._known[host]
 
     def _look_up(self, host: bytes) -> bytes:
-        if not host or host.startswith(b":"):
+        if not host or (host.startswith(b":") and not host.startswith(b"::")):
             return NO_ADDRESS
         name = host.decode("utf-8", "surrogateescape")
         literal = _literal(name)
