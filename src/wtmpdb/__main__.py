@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 
-from wtmpdb.errors import WtmpdbError
+from wtmpdb.errors import WtmpdbError, complain
 
 COMMANDS = {
     "last": "show who was logged in, and when the machine was started and stopped",
@@ -77,11 +77,6 @@ def guarded(command: str, words: list[str], program: str) -> int:
     except OSError as error:
         complain(f"{program}: {error.filename or 'write error'}: {error.strerror or error}")
         return 1
-
-
-def complain(message: str, hint: str = "") -> None:
-    """Print an error in one line."""
-    print(message + (f" ({hint})" if hint else ""), file=sys.stderr)
 
 
 def _run(command: str, words: list[str], program: str) -> int:

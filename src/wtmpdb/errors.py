@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class WtmpdbError(Exception):
     """Something went wrong; ``str(error)`` is ``what: why``, ``hint`` what the user can do about it, or empty."""
@@ -31,3 +33,8 @@ class FullError(LogError):
 
 class DamagedLogError(LogError):
     """The file is no database, or a damaged one."""
+
+
+def complain(message: str, hint: str = "") -> None:
+    """Print an error in one line."""
+    print(message + (f" ({hint})" if hint else ""), file=sys.stderr)

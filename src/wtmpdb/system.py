@@ -93,7 +93,7 @@ class System:
 
 def _first_line(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.readline(256).strip()
     except OSError:
         return ""

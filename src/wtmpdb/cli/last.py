@@ -9,7 +9,7 @@ import time
 from wtmpdb import timespec
 from wtmpdb.cli.options import NUMBER, Option, UsageError, describe, scan
 from wtmpdb.entry import SECOND, End, EntryType
-from wtmpdb.errors import LogError, NoLogError, WtmpdbError
+from wtmpdb.errors import LogError, NoLogError, WtmpdbError, complain
 from wtmpdb.history import History, shown_tty
 from wtmpdb.listing.text import FULL, ISO, NOTIME, SHORT, TIME_FORMATS, Style, TextListing, trailer
 from wtmpdb.log import DATABASE, Log
@@ -219,8 +219,6 @@ def _drain() -> None:
         drain(timeout=1.0)
     except WtmpdbError as error:
         if not isinstance(error, spool.BusyError):
-            from wtmpdb.__main__ import complain  # noqa: PLC0415
-
             complain(f"wtmpdb last: what happened just now is not listed: {error}", error.hint)
 
 
@@ -365,8 +363,6 @@ def _with_addresses(chunks: Iterator[list[Line]], wishes: Wishes) -> Iterator[li
     for chunk in chunks:
         yield [(*line[:3], addresses.of(restore(line[3] or b"")) if line[8] == EntryType.USER_PROCESS else NO_ADDRESS, *line[4:]) for line in chunk]
     if addresses.late:
-        from wtmpdb.__main__ import complain  # noqa: PLC0415
-
         complain("wtmpdb last: looking up hosts took too long: some are shown as recorded")
 
 

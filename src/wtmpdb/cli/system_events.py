@@ -17,8 +17,7 @@ def event_parser(program: str, description: str, epilogue: str) -> ArgumentParse
 def take_letters(database: str | None, program: str) -> None:
     """Drain the spool: it may hold letters of before the machine went down, or of sessions that just ended. A failure is only told."""
     from wtmpdb import spool  # noqa: PLC0415
-    from wtmpdb.__main__ import complain  # noqa: PLC0415
-    from wtmpdb.errors import WtmpdbError  # noqa: PLC0415
+    from wtmpdb.errors import WtmpdbError, complain  # noqa: PLC0415
     from wtmpdb.recorder.drain import drain  # noqa: PLC0415
 
     if database is not None or not spool.waiting():

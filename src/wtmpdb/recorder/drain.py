@@ -7,8 +7,7 @@ drain loses nothing and writes nothing twice.
 
 from __future__ import annotations
 
-import sys
-
+from wtmpdb.errors import complain
 from wtmpdb.event import BrokenLetterError
 from wtmpdb.log import Applied, Log
 from wtmpdb.spool import MOST_NAMES, SPOOL, Spool
@@ -80,7 +79,7 @@ def _read(letters: Spool, name: str, drained: Drained) -> Event | None:
     except FileNotFoundError:
         return None
     except BrokenLetterError as error:
-        print(f"wtmpdb recorder: letter {name!a} is broken: {error}: put into bad/", file=sys.stderr)
+        complain(f"wtmpdb recorder: letter {name!a} is broken: {error}: put into bad/")
         drained.broken += 1
         letters.quarantine(name)
         return None

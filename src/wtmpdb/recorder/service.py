@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 import time
 
-from wtmpdb.errors import WtmpdbError
+from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.recorder.drain import drain
 from wtmpdb.spool import SPOOL
 
@@ -38,15 +37,14 @@ def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE
             drained = drain(database, spool, wait=True)
         except WtmpdbError as error:
             failures += 1
-            hint = f" ({error.hint})" if error.hint else ""
-            print(f"wtmpdb recorder: {error}{hint}", file=sys.stderr)
+            complain(f"wtmpdb recorder: {error}", error.hint)
             if failures == TRIES:
                 return 1
             time.sleep(retry)
             continue
         failures = 0
         if drained.known or drained.broken or drained.unmatched:
-            print(f"wtmpdb recorder: {drained}", file=sys.stderr)
+            complain(f"wtmpdb recorder: {drained}")
         if not select.select(sockets, [], [], idle)[0]:
             return 0
 

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What may be imported where: the start of `last` is counted in milliseconds, and imports run one way."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import NOON, Machine, make_file, make_spool, opened, post
+from wtmpdb.recorder.drain import drain
+
+SOURCE = Path(__file__).parent.parent / "src"
+PACKAGE = SOURCE / "wtmpdb"
+
+# What the interpreter and `import sqlite3` load anyway is measured, not listed; beyond that only these.
+ALLOWED = {"__future__", "_bisect", "_stat", "bisect", "fcntl", "genericpath", "importlib", "itertools", "os", "os.path", "posixpath", "pwd", "stat", "time"}
+ALLOWED |= {"_warnings", "importlib._bootstrap", "importlib._bootstrap_external", "warnings"}  # parts of importlib
+HEAVY = {"sqlalchemy", "alembic", "dataclasses", "typing", "re", "enum", "argparse", "json", "socket", "subprocess", "uuid", "collections", "functools"}
+
+
+def loaded(code: str, *arguments: str) -> set[str]:
+    """Run code in a bare interpreter; return the modules that are loaded at its end."""
+    script = f"import sys; sys.path.insert(0, {str(SOURCE)!r})\n{code}\nprint('\\n'.join(['', *sys.modules]), file=sys.stderr)"
+    command = ["/usr/bin/python3", "-I", "-S", "-B", "-c", script, *arguments]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stderr.split())
+
+
+BASE = loaded("import sqlite3")
+NOTHING = loaded("")
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    """Make a history with a closed session, an open one and a boot."""
+    rows = [
+        (1, "reboot", NOON - 9, None, "~", "6.1", None),
+        (3, "alice", NOON, NOON + 5, "tty1", "192.0.2.7", "login"),
+        (3, "bob", NOON + 1, None, "tty2", None, "login"),
+    ]
+    return make_file(tmp_path / "wtmp.db", rows)
+
+
+@pytest.mark.parametrize("words", [["-n", "10"], ["-x"], ["-F", "alice", "-s", "yesterday"], ["-aw", "--open"]])
+def test_last(history: Path, words: list[str]) -> None:
+    """`last` loads nothing beyond sqlite3 and a few modules that cost nothing."""
+    modules = loaded("from wtmpdb.__main__ import main; main(['wtmpdb', 'last', '-f', *sys.argv[1:]])", str(history), *words)
+    extra = {name for name in modules - BASE if not name.startswith("wtmpdb")}
+    assert extra <= ALLOWED
+    assert not extra & HEAVY
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the spool has to belong to root")
+def test_recorder(tmp_path: Path) -> None:
+    """Draining loads neither SQLAlchemy nor anything else that is heavy."""
+    spool = make_spool(tmp_path / "spool")
+    post(spool, opened())
+    code = "from wtmpdb.recorder.drain import drain; drain(sys.argv[1], sys.argv[2])"
+    modules = loaded(code, str(tmp_path / "wtmp.db"), str(spool))
+    assert not (modules - BASE) & HEAVY
+    assert str(drain(str(tmp_path / "wtmp.db"), str(spool), system=Machine())) == "0 opened, 0 closed"
+
+
+def test_package() -> None:
+    """Importing the package costs nothing, and its public names come when they are asked for."""
+    assert loaded("import wtmpdb") - NOTHING == {"wtmpdb", "__future__"}
+    import wtmpdb  # noqa: PLC0415
+
+    for name in wtmpdb.__all__:
+        assert getattr(wtmpdb, name)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        wtmpdb.nothing  # noqa: B018
+    assert "Log" in dir(wtmpdb) or hasattr(wtmpdb, "Log")
+
+
+# Who may import whom: a layer sees those below it.
+LAYERS = (
+    ("__main__",),
+    ("cli",),
+    ("recorder", "listing"),
+    ("boot", "audit"),
+    ("history", "log", "spool"),
+    ("faults", "schema", "system"),
+    ("event", "timespec", "entry"),
+    ("text", "errors"),
+    ("__init__",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def test_arrows() -> None:
+    """Imports run one way: from the commands down to entries and events, never back."""
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            for target in imported(node):
+                there = target.split(".")[1]
+                if LEVEL.get(there, LEVEL["__init__"]) < LEVEL[here] and not in_type_checking(path, node):
+                    wrong.append(f"{path.relative_to(PACKAGE)} imports {target}")
+    assert wrong == []
+
+
+def imported(node: ast.AST) -> list[str]:
+    """Return what of wtmpdb an import statement names."""
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "wtmpdb":
+        return [f"wtmpdb.{name.name}" for name in node.names] if node.module == "wtmpdb" else [node.module]
+    return []
+
+
+def in_type_checking(path: Path, node: ast.AST) -> bool:
+    """Tell whether a statement is only for the type checker."""
+    for block in ast.walk(ast.parse(path.read_text())):
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
+            first, last = block.body[0], block.body[-1]
+            if first.lineno <= node.lineno <= (last.end_lineno or 0):  # type: ignore[attr-defined]
+                return True
+    return False
+
+
+def test_files_are_short() -> None:
+    """No file of ours is longer than 500 lines."""
+    files = [*PACKAGE.rglob("*.py"), *(SOURCE.parent / "pam").glob("*.[ch]")]
+    assert [path.name for path in files if len(path.read_text().splitlines()) > 500] == []
+
+
+def test_no_traceback(tmp_path: Path) -> None:
+    """An error of ours reaches the user in one line, from any command."""
+    for words in (["boottime", "-f", str(tmp_path / "x")], ["last", "-f", str(tmp_path)], ["recorder", "--once", "--spool", str(tmp_path / "x")]):
+        ran = subprocess.run([sys.executable, "-m", "wtmpdb", *words], capture_output=True, text=True, check=False)
+        assert ran.returncode == 1
+        assert ran.stderr.count("\n") == 1
+        assert ran.stderr.startswith(f"wtmpdb {words[0]}: ")
