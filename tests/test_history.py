@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import BOOT_KEY, HOUR, NOON, Machine
 from wtmpdb.entry import End, EntryType
 from wtmpdb.history import History, shown_tty
@@ -171,7 +172,13 @@ class TestRowsOfC:
 def test_shutdowns_between_lines() -> None:
     """With shutdowns asked for, each stands in its place by time, until the boot after it; a boot at the same moment stands before it."""
     boots = [Boot(1, OLD, OLD + 9, kernel=b"6.1"), Boot(2, OLD + 9, OLD + 20, kernel=b"6.2"), Boot(3, NOW, None)]
-    rows = [session(NOON, NOON + 1), boot_row(NOW, ident=3), boot_row(OLD + 9, OLD + 20, ident=2), session(OLD + 5, OLD + 9), boot_row(OLD, OLD + 9, ident=1)]
+    rows = [
+        session(NOON, NOON + 1),
+        boot_row(NOW, ident=3),
+        boot_row(OLD + 9, OLD + 20, ident=2),
+        session(OLD + 5, OLD + 9),
+        boot_row(OLD, OLD + 9, ident=1),
+    ]
     chunks = History(Book(*boots), Machine(), at_home=True).lines_with_shutdowns([rows[:3], rows[3:]])
     assert [(line[1], line[5], line[6]) for chunk in chunks for line in chunk] == [
         (b"alice", NOON, NOON + 1),
@@ -191,9 +198,7 @@ def test_bounds_of_shutdowns() -> None:
     assert [(line[5], line[6]) for chunk in chunks for line in chunk] == [(NOON, None)]
 
 
-@pytest.mark.parametrize(
-    ("tty", "shown"), [(b"ftp123", b"ftp"), (b"ftpd1", b"ftpd1"), (b"uucp4", b"uucp"), (b"pts/1", b"pts/1"), (b"ftp", b"ftp")]
-)
+@pytest.mark.parametrize(("tty", "shown"), [(b"ftp123", b"ftp"), (b"ftpd1", b"ftpd1"), (b"uucp4", b"uucp"), (b"pts/1", b"pts/1"), (b"ftp", b"ftp")])
 def test_ftp(tty: bytes, shown: bytes) -> None:
     """Lines of ftp and uucp are shown without their number."""
     assert shown_tty(tty) == shown

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support import NOON, Machine, make_file, make_spool, opened, post
 from wtmpdb.recorder.drain import drain
 
@@ -17,9 +18,38 @@ SOURCE = Path(__file__).parent.parent / "src"
 PACKAGE = SOURCE / "wtmpdb"
 
 # What the interpreter and `import sqlite3` load anyway is measured, not listed; beyond that only these.
-ALLOWED = {"__future__", "_bisect", "_stat", "bisect", "fcntl", "genericpath", "importlib", "itertools", "os", "os.path", "posixpath", "pwd", "stat", "time"}
+ALLOWED = {
+    "__future__",
+    "_bisect",
+    "_stat",
+    "bisect",
+    "fcntl",
+    "genericpath",
+    "importlib",
+    "itertools",
+    "os",
+    "os.path",
+    "posixpath",
+    "pwd",
+    "stat",
+    "time",
+}
 ALLOWED |= {"_warnings", "importlib._bootstrap", "importlib._bootstrap_external", "warnings"}  # parts of importlib
-HEAVY = {"sqlalchemy", "alembic", "dataclasses", "typing", "re", "enum", "argparse", "json", "socket", "subprocess", "uuid", "collections", "functools"}
+HEAVY = {
+    "sqlalchemy",
+    "alembic",
+    "dataclasses",
+    "typing",
+    "re",
+    "enum",
+    "argparse",
+    "json",
+    "socket",
+    "subprocess",
+    "uuid",
+    "collections",
+    "functools",
+}
 
 
 def loaded(code: str, *arguments: str) -> set[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from support import BOOT_KEY, C_TABLE, HOUR, NOON, SECOND, closed, edit, make_file, opened, table
 from wtmpdb.errors import BusyLogError, DamagedLogError, FullError, LogError, NoLogError
 from wtmpdb.log import Log
@@ -320,7 +321,7 @@ class TestApply:
             assert database.execute("SELECT count(*) FROM session").fetchone() == (0,)
 
     @pytest.mark.parametrize("strict", [True, False])
-    def test_file_made_by_c(self, path: Path, strict: bool) -> None:  # noqa: FBT001 - a parameter of a test
+    def test_file_made_by_c(self, path: Path, strict: bool) -> None:
         """A file made by C gains side tables and indexes, keeps its rows, and C's readers still find eight columns."""
         make_file(path, [(1, "reboot", NOON - HOUR, None, "~", "6.1.0", None)], strict=strict, ours=False)
         apply(path, opened())
@@ -344,7 +345,7 @@ class TestScan:
         st.none() | st.integers(-5, 5),
         st.booleans(),
     )
-    def test_order_and_bounds(self, path: Path, times: list[int | None], since: int | None, until: int | None, ours: bool) -> None:  # noqa: FBT001
+    def test_order_and_bounds(self, path: Path, times: list[int | None], since: int | None, until: int | None, ours: bool) -> None:
         """All rows within the bounds come once, by login and then ID, newest first, with and without our indexes."""
         path.unlink(missing_ok=True)
         path.with_name("wtmp.db-journal").unlink(missing_ok=True)
@@ -368,7 +369,7 @@ class TestScan:
             assert [row[7] for chunk in log.rows() for row in chunk] == list(range(10_000, 0, -1))
 
     @pytest.mark.parametrize("ours", [True, False])
-    def test_holds_no_lock(self, path: Path, ours: bool) -> None:  # noqa: FBT001
+    def test_holds_no_lock(self, path: Path, ours: bool) -> None:
         """A reader that stops in the middle of the list blocks no writer."""
         make_file(path, [(3, "alice", NOON + number, None, None, None, None) for number in range(10_000)], ours=ours)
         with Log.read(str(path)) as log:
@@ -442,7 +443,7 @@ class TestBoots:
             ((1, "soft-reboot", NOON - 3 * SECOND, None, "~", "6.1", None), False),
         ],
     )
-    def test_adopt(self, path: Path, row: tuple[object, ...], adopted: bool) -> None:  # noqa: FBT001
+    def test_adopt(self, path: Path, row: tuple[object, ...], adopted: bool) -> None:
         """An open boot row that C wrote seconds before becomes ours; one of another kind, of long ago, or closed does not."""
         make_file(path, [row], ours=False)
         with Log.write(str(path)) as log:

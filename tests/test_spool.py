@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support import NOON, make_spool, opened, post
 from wtmpdb import spool as module
 from wtmpdb.event import BrokenLetterError
@@ -96,9 +97,8 @@ def test_quarantine_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_one_at_a_time(path: Path) -> None:
     """Only one process at a time empties a spool."""
-    with Spool(str(path), owner=ME):
-        with pytest.raises(BusyError):
-            Spool(str(path), owner=ME)
+    with Spool(str(path), owner=ME), pytest.raises(BusyError):
+        Spool(str(path), owner=ME)
     Spool(str(path), owner=ME).close()
 
 

@@ -194,7 +194,7 @@ def test_missing_parts(moment: int, name: str, form: tuple[str, int]) -> None:
 
 
 @given(seconds, st.sampled_from(ZONES), st.sampled_from(range(7)), st.booleans())
-def test_weekday(moment: int, name: str, weekday: int, short: bool) -> None:  # noqa: FBT001 - from Hypothesis
+def test_weekday(moment: int, name: str, weekday: int, short: bool) -> None:
     """The name of a day before a time is a check of the date."""
     word = WEEKDAYS[weekday][: 3 if short else None]
     with zone(name):

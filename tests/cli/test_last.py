@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import BOOT_KEY, HOUR, NOON, SECOND, Machine, edit, make_file, make_spool, opened, post
 from wtmpdb.__main__ import main
 from wtmpdb.cli import last

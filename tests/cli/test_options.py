@@ -204,7 +204,7 @@ def version() -> tuple[int, ...]:
     """Return the version of the `last` of util-linux that is installed, or ()."""
     if not Path(LAST).exists():
         return ()
-    said = subprocess.run([LAST, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    said = subprocess.run([LAST, "--version"], capture_output=True, text=True, check=False).stdout
     _, _, number = said.strip().partition(" from util-linux ")
     return tuple(int(part) for part in number.split(".") if part.isdigit())
 
@@ -251,12 +251,12 @@ def usable(name: str, value: str) -> bool:
 @pytest.mark.skipif(not VERSION, reason="the last of util-linux is not installed")
 @settings(max_examples=400, deadline=None)
 @given(word_lists, st.booleans())
-@example(["--version", "--bad"], False)  # noqa: FBT003
-@example(["-n", "abc", "-Z"], False)  # noqa: FBT003
-@example(["--=x"], False)  # noqa: FBT003
-@example(["alice", "-Z"], True)  # noqa: FBT003
-@example(["alice", "--", "-Z"], False)  # noqa: FBT003
-def test_like_util_linux(words: list[str], posix: bool) -> None:  # noqa: FBT001 - from Hypothesis
+@example(["--version", "--bad"], False)
+@example(["-n", "abc", "-Z"], False)
+@example(["--=x"], False)
+@example(["alice", "-Z"], True)
+@example(["alice", "--", "-Z"], False)
+def test_like_util_linux(words: list[str], posix: bool) -> None:
     """The installed `last` accepts the same words, and says the same of those it does not."""
     environment = {"LC_ALL": "C", "TZ": "UTC"} | ({"POSIXLY_CORRECT": ""} if posix else {})
     with pytest.MonkeyPatch.context() as patch:
@@ -264,7 +264,7 @@ def test_like_util_linux(words: list[str], posix: bool) -> None:  # noqa: FBT001
             patch.setenv("POSIXLY_CORRECT", "")
         expected = complaint(words)
     command = [LAST, "-f", os.devnull, *words]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert ran.returncode == (expected is not None)
     if expected not in (None, "value"):
         assert ran.stderr.splitlines()[0] == f"{LAST}: {expected}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from support import HOUR, NOON, SECOND
 from wtmpdb.entry import End, EntryType
 from wtmpdb.listing import printable, times
@@ -38,7 +39,7 @@ def utf8(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
     return bool(request.param)
 
 
-def line(  # noqa: PLR0913 - the columns
+def line(
     end: int | None = NOON + HOUR,
     *,
     how: int = End.LOGOUT,

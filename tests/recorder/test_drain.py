@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support import BOOT_KEY, NOON, Machine, closed, edit, make_spool, name, opened, post, table
 from wtmpdb.errors import BusyLogError, DamagedLogError
 from wtmpdb.recorder import drain as module

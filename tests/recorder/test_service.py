@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from support import NOON, edit, make_spool, opened, post, table
 from wtmpdb.log import Log
 
