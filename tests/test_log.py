@@ -117,13 +117,13 @@ class TestFile:
             with pytest.raises(LogError, match="is a directory"):
                 opening(str(tmp_path))
 
-    @pytest.mark.parametrize("opening", [Log.read, Log.write])
-    def test_not_a_database(self, path: Path, opening: type[Log]) -> None:
+    def test_not_a_database(self, path: Path) -> None:
         """A wtmp file of old, or any other file, is said to be no database, and stays as it is."""
         path.write_bytes(b"\7" + bytes(383) * 3)
         before = path.read_bytes()
-        with pytest.raises(DamagedLogError, match="not a database"):
-            opening(str(path))  # type: ignore[operator]
+        for opening in (Log.read, Log.write):
+            with pytest.raises(DamagedLogError, match="not a database"):
+                opening(str(path))
         assert path.read_bytes() == before
 
     def test_corrupt(self, path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pam_world import SOURCE, Letter
 
 if TYPE_CHECKING:

@@ -200,7 +200,7 @@ def test_another_user_on_the_same_handle_is_recorded(stack: Stack) -> None:
         ("debug", "systemd-user", False),
     ],
 )
-def test_services_can_be_left_out(stack: Stack, option: str, service: str, recorded: bool) -> None:  # noqa: FBT001
+def test_services_can_be_left_out(stack: Stack, option: str, service: str, recorded: bool) -> None:
     """Exactly the services of skip_if are left out, and systemd's user manager always."""
     stack.service(service, option)
     stack.run(service=service)
@@ -389,7 +389,7 @@ def test_a_session_of_nobody_is_not_recorded(stack: Stack, syslog: Syslog) -> No
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_an_application_without_root_records_nothing(stack: Stack, syslog: Syslog, debug: bool) -> None:  # noqa: FBT001
+def test_an_application_without_root_records_nothing(stack: Stack, syslog: Syslog, debug: bool) -> None:
     """An unprivileged application has its session and leaves no letter; only debug says so."""
     stack.service("login", *(["debug"] if debug else []))
     syslog.path.chmod(0o666)

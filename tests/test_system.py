@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the running machine knows, asked of this very machine."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from wtmpdb import system as module
+from wtmpdb.system import System
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def system() -> System:
+    """Return this machine."""
+    return System()
+
+
+def test_boot_id(system: System) -> None:
+    """The boot id is the kernel's."""
+    assert system.boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_boot_key(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The boot key is the one that was left for this boot; one left in another boot, or nonsense, is not taken."""
+    place = tmp_path / "boot"
+    monkeypatch.setattr(module, "BOOT_KEY", str(place))
+    made = system.make_boot_key(0)
+    assert made.startswith(f"{system.boot_id()}/0/")
+    assert system.boot_key() == made
+    place.write_text(f"{system.boot_id()}/3/99\n")
+    assert system.boot_key() == f"{system.boot_id()}/3/99"
+    for nonsense in ("other-boot/3/99\n", "", "\xff", f"{system.boot_id()}/{'9' * 200}\n"):
+        place.write_text(nonsense)
+        assert system.boot_key() == made
+
+
+def test_boot_time(system: System) -> None:
+    """The machine was started when the kernel says."""
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    assert abs(system.kernel_start() - (time.time() - uptime) * SECOND) < SECOND
+
+
+def test_boot_time_in_a_container(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container it was started when process 1 was, not when the host's kernel was."""
+    mark = tmp_path / "container"
+    mark.touch()
+    monkeypatch.setattr(module, "_CONTAINER", str(mark))
+    monkeypatch.setattr(System, "process_start", lambda _self, pid: 500 * os.sysconf("SC_CLK_TCK") if pid == 1 else None)
+    assert abs(system.boot_time() - system.kernel_start() - 500 * SECOND) < SECOND
+
+
+def test_processes(system: System) -> None:
+    """A process lives while it has its id and its start; a process id that another one took does not count."""
+    with subprocess.Popen(["sleep", "100"]) as process:
+        start = system.process_start(process.pid)
+        assert start
+        assert system.process_lives(process.pid, start) is True
+        assert system.process_lives(process.pid, start + 1) is False
+        assert system.process_lives(process.pid, None) is True
+        process.kill()
+        process.wait()
+        assert system.process_lives(process.pid, start) is False
+    assert system.process_lives(2**62, 1) is None or system.process_lives(2**62, 1) is False
+
+
+def test_odd_process_names(system: System, tmp_path: Path) -> None:
+    """The start is found whatever the program is called."""
+    program = tmp_path / "a) R 1 2 (b"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([program, "100"]) as process:
+        time.sleep(0.05)
+        assert Path(f"/proc/{process.pid}/stat").read_text().count(")") > 1
+        ours = system.process_start(os.getpid())
+        assert ours
+        assert abs((system.process_start(process.pid) or 0) - time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) < 1000
+        process.kill()
+
+
+def test_hidden_processes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is there but may not be looked at may live."""
+    monkeypatch.setattr(System, "process_start", lambda *_: None)
+    assert system.process_lives(os.getpid(), 5) is None
+
+
+def test_users(system: System) -> None:
+    """Users are found by name; names that nobody has, or can have, are not."""
+    root = pwd.getpwuid(0).pw_name.encode()
+    assert system.user_id(root) == 0
+    for name in (b"nobody-of-that-name", b"", b"\xff\xfe", b"a\0b"):
+        assert system.user_id(name) is None
+
+
+def test_ttys(system: System) -> None:
+    """Devices have owners; what is no device, or lies outside /dev, has none."""
+    assert system.tty_owner(b"null") == 0
+    for name in (b"ssh", b"", b"../etc/passwd", b"a\0b", b"x" * 5000):
+        assert system.tty_owner(name) is None
+
+
+def test_kernel(system: System) -> None:
+    """The kernel's release is that of uname."""
+    assert system.kernel() == os.uname().release
