@@ -131,6 +131,8 @@ class TestLiving:
         assert meaning(self.book, session(5), Machine(processes={100: 1000}))[0] == End.STILL
         old = Book(*self.book.boots(), openings={10: Opening(OLD_KEY, 100, 1000)})
         assert meaning(old, session(NOON)) == (End.CRASH, NOW)
+        shut = Book(Boot(1, OLD, OLD + 9, key=OLD_KEY), Boot(2, NOW, None), openings={10: Opening(OLD_KEY, 100, 1000)})
+        assert meaning(shut, session(NOON)) == (End.DOWN, OLD + 9)
 
     def test_boot_without_a_row(self) -> None:
         """A session of this very boot lives or not by its process, even when the boot has no row."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -100,6 +101,17 @@ def test_one_at_a_time(path: Path) -> None:
     with Spool(str(path), owner=ME), pytest.raises(BusyError):
         Spool(str(path), owner=ME)
     Spool(str(path), owner=ME).close()
+
+
+def test_waits_for_the_lock(path: Path) -> None:
+    """A process that is asked to waits for the lock, as long as it is asked to."""
+    first = Spool(str(path), owner=ME)
+    began = time.monotonic()
+    with pytest.raises(BusyError):
+        Spool(str(path), owner=ME, wait=0.1)
+    assert time.monotonic() - began >= 0.1
+    threading.Timer(0.1, first.close).start()
+    Spool(str(path), owner=ME, wait=10).close()
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o707])

@@ -124,25 +124,21 @@ class History:
 
     def _session(self, ident: int, login: int, user: bytes, tty: bytes) -> tuple[int, int | None]:
         opening = self._source.opening(ident, login)
-        place = self._place_of_boot(opening, login, ident)
-        if place is None:  # opened in this boot, or in one that has no row
-            return self._alive(opening, login, user, tty), None
-        boot = self._boots[place] if place >= 0 else None
-        if boot and boot.logout and boot.logout >= login:
-            return End.DOWN, boot.logout
-        if place + 1 < len(self._boots):
-            return End.CRASH, self._boots[place + 1].login
+        boots, key = self._boots, opening.boot if opening else None
+        # The clock may have been wrong when the session was opened: its boot key tells its boot, not its time.
+        place = self._places.get(key or "")
+        if place is None:
+            if key and key == self._system.boot_key():  # this very boot, which has no row
+                return self._alive(opening, login, user, tty), None
+            place, earliest = self._next_boot(login, ident) - 1, login
+        else:
+            earliest = 0
+        shutdown = boots[place].logout if place >= 0 else None
+        if shutdown is not None and shutdown >= earliest:
+            return End.DOWN, shutdown
+        if place + 1 < len(boots):
+            return End.CRASH, boots[place + 1].login
         return self._alive(opening, login, user, tty), None
-
-    def _place_of_boot(self, opening: Opening | None, login: int, ident: int) -> int | None:
-        """Return the place of the boot in which the session was opened (-1: before the first); None when its boot has no row."""
-        if opening and opening.boot:
-            # The clock may have been wrong when the session was opened: its boot key tells, not its time.
-            if self._boots and opening.boot in self._places:
-                return self._places[opening.boot]
-            if opening.boot == self._system.boot_key():
-                return None
-        return self._next_boot(login, ident) - 1
 
     def _alive(self, opening: Opening | None, login: int, user: bytes, tty: bytes) -> int:
         if opening and opening.boot:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import stat
 from itertools import islice
-from time import time
+from time import monotonic, sleep, time
 
 from wtmpdb.errors import WtmpdbError
 from wtmpdb.event import LETTER_LIMIT, BrokenLetterError, decode
@@ -32,6 +32,7 @@ MOST_BROKEN = 1_000
 """How many broken letters are kept in bad/; beyond that they are deleted, so that they cannot fill the disk."""
 
 _LONGEST_NAME = 64
+_LOOK_AGAIN = 0.01
 
 _ABANDONED = 60.0
 """Seconds after which a letter that was never renamed into new/ is taken to be left by a writer that was killed."""
@@ -57,25 +58,33 @@ def waiting(path: str = SPOOL) -> bool:
 class Spool:
     """The spool, locked. Use it as a context manager."""
 
-    def __init__(self, path: str = SPOOL, *, owner: int = 0, wait: bool = False) -> None:
+    def __init__(self, path: str = SPOOL, *, owner: int = 0, wait: float = 0.0) -> None:
         """Open and lock the spool.
 
-        ``owner`` is the user who may have put letters there. With ``wait`` the lock is waited for. Raises SpoolError when a directory is missing,
-        not the owner's or open to others, BusyError when somebody else is emptying it.
+        ``owner`` is the user who may have put letters there, ``wait`` how many seconds the lock is waited for. Raises SpoolError when a directory is
+        missing, not the owner's or open to others, BusyError when somebody else goes on emptying it.
         """
         self.path = path
         self._owner = owner
         self._open: list[int] = []
         try:
             self._root = self._directory(path)
-            try:
-                fcntl.flock(self._root, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise BusyError(f"{path}: another process is emptying it") from None
+            self._lock(monotonic() + wait)
             self._tmp, self._new, self._bad = (self._directory(name, self._root) for name in ("tmp", "new", "bad"))
         except BaseException:
             self.close()
             raise
+
+    def _lock(self, deadline: float) -> None:
+        while True:
+            try:
+                fcntl.flock(self._root, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if monotonic() >= deadline:
+                    raise BusyError(f"{self.path}: another process is emptying it", "try again") from None
+                sleep(_LOOK_AGAIN)
+            else:
+                return
 
     def _directory(self, name: str, parent: int | None = None) -> int:
         try:

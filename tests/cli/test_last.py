@@ -338,7 +338,12 @@ class TestAddresses:
 
     def test_slow_name_server(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         """All look-ups together have a bound, after which hosts are shown as recorded, with a word."""
-        monkeypatch.setattr(socket, "getnameinfo", lambda *_: time.sleep(2) or ("late.example", "0"))
+
+        def slow(*_: object) -> tuple[str, str]:
+            time.sleep(2)
+            return "late.example", "0"
+
+        monkeypatch.setattr(socket, "getnameinfo", slow)
         monkeypatch.setattr(addresses.Addresses.__init__, "__kwdefaults__", {"bound": 0.2})
         began = time.monotonic()
         ran = run("-d")

@@ -135,7 +135,7 @@ import sys
 from wtmpdb.recorder import drain as module
 module.BATCH = 7
 while True:
-    module.drain(sys.argv[1], sys.argv[2], owner=int(sys.argv[3]), wait=True)
+    module.drain(sys.argv[1], sys.argv[2], owner=int(sys.argv[3]), wait=10.0)
 """
 
 

@@ -216,7 +216,7 @@ def _drain() -> None:
     from wtmpdb.recorder.drain import drain  # noqa: PLC0415
 
     try:
-        drain(timeout=1.0)
+        drain(timeout=1.0, wait=1.0)  # the service may be taking them at this moment
     except WtmpdbError as error:
         if not isinstance(error, spool.BusyError):
             complain(f"wtmpdb last: what happened just now is not listed: {error}", error.hint)

@@ -38,5 +38,5 @@ def run(words: Sequence[str], program: str) -> int:
         return serve(wishes.file, wishes.spool)
     from wtmpdb.recorder.drain import drain  # noqa: PLC0415
 
-    print(drain(wishes.file, wishes.spool, wait=True))
+    print(drain(wishes.file, wishes.spool, wait=10.0))
     return 0

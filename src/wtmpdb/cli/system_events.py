@@ -23,6 +23,6 @@ def take_letters(database: str | None, program: str) -> None:
     if database is not None or not spool.waiting():
         return
     try:
-        drain(wait=True)
+        drain(wait=10.0)
     except WtmpdbError as error:
         complain(f"{program}: {error}", error.hint)

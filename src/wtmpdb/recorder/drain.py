@@ -40,12 +40,12 @@ class Drained(Applied):
 
 
 def drain(
-    database: str | None = None, spool: str = SPOOL, *, timeout: float = 5.0, wait: bool = False, system: System | None = None, owner: int = 0
+    database: str | None = None, spool: str = SPOOL, *, timeout: float = 5.0, wait: float = 0.0, system: System | None = None, owner: int = 0
 ) -> Drained:
     """Empty the spool into the database; return what was done.
 
-    ``timeout`` is how many seconds a lock on the database is waited for; with ``wait`` the drain of another process is waited for too. Raises
-    SpoolError and LogError; the letters that were not applied then wait for the next drain.
+    ``timeout`` is how many seconds a lock on the database is waited for, ``wait`` how many the drain of another process. Raises SpoolError and
+    LogError; the letters that were not applied then wait for the next drain.
     """
     drained = Drained()
     with Spool(spool, wait=wait, owner=owner) as letters:

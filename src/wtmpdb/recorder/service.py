@@ -34,7 +34,7 @@ def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE
     while True:
         _quiet(sockets)
         try:
-            drained = drain(database, spool, wait=True)
+            drained = drain(database, spool, wait=RETRY)
         except WtmpdbError as error:
             failures += 1
             complain(f"wtmpdb recorder: {error}", error.hint)
