@@ -112,9 +112,10 @@ def make_spool(path: Path) -> Path:
 
 
 def post(spool: Path, *events: Event) -> None:
-    """Put letters into a spool."""
+    """Put letters into a spool as the module does: written in tmp, renamed into new."""
     for event in events:
-        (spool / "new" / event.id).write_bytes(event.encode())
+        (spool / "tmp" / event.id).write_bytes(event.encode())
+        (spool / "tmp" / event.id).rename(spool / "new" / event.id)
 
 
 def make_file(path: Path, rows: Iterable[tuple[object, ...]], *, strict: bool = True, ours: bool = True) -> Path:

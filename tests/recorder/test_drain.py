@@ -148,7 +148,7 @@ def test_killed_at_any_point(world: World, seed: int) -> None:
     dice.shuffle(letters)
     kills = 50
     for number in range(kills):
-        arrive(world, letters[number::kills])
+        post(world.spool, *letters[number::kills])
         run_and_kill(world, dice.uniform(0.0, 0.03))
     world.drain()
     rows = sorted((row[2], row[3], row[4]) for row in table(world.database))
@@ -157,13 +157,6 @@ def test_killed_at_any_point(world: World, seed: int) -> None:
     with edit(world.database) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("SELECT count(*) FROM session WHERE opened_by IS NOT NULL AND closed_by IS NOT NULL").fetchone() == (1500,)
-
-
-def arrive(world: World, letters: list) -> None:  # type: ignore[type-arg]
-    """Put letters into the spool as the module does, by a rename."""
-    for event in letters:
-        (world.spool / "tmp" / event.id).write_bytes(event.encode())
-        os.rename(world.spool / "tmp" / event.id, world.spool / "new" / event.id)
 
 
 def run_and_kill(world: World, after: float) -> None:
