@@ -7,7 +7,7 @@ umask 022
 prefix=/opt/wtmpdb
 units=/usr/local/lib/systemd/system
 tmpfiles=/usr/local/lib/tmpfiles.d
-man=/usr/local/share/man/man1
+man=/usr/local/share/man
 profile=/usr/share/pam-configs/wtmpdb-spool
 database=/var/lib/wtmpdb/wtmp.db
 debian_database=/var/log/wtmp.db
@@ -69,17 +69,18 @@ install_program() {
     # caller in, and goes on working when the system's Python is upgraded.
     cat >"$prefix/bin/wtmpdb.new" <<END
 #!$python -ISB
-import glob, sys
-own = "$prefix/lib/python%d.%d/site-packages" % sys.version_info[:2]
-sys.path += [own] + [path for path in glob.glob("$prefix/lib/python3*/site-packages") if path != own]
+import os, sys
+own = "python%d.%d" % sys.version_info[:2]
+sys.path += ["$prefix/lib/%s/site-packages" % name for name in [own, *os.listdir("$prefix/lib")]]
 from wtmpdb.__main__ import main
 sys.exit(main())
 END
     chmod 755 "$prefix/bin/wtmpdb.new"
     mv "$prefix/bin/wtmpdb.new" "$prefix/bin/wtmpdb"
-    mkdir -p /usr/local/bin "$man"
+    mkdir -p /usr/local/bin "$man/man1" "$man/man8"
     ln -sfn "$prefix/bin/wtmpdb" /usr/local/bin/wtmpdb
-    install -m 644 "$here"/docs/man/*.1 "$man"
+    install -m 644 "$here"/docs/man/*.1 "$man/man1"
+    install -m 644 "$here"/docs/man/*.8 "$man/man8"
 }
 
 install_units() {

@@ -344,9 +344,12 @@ class TestScan:
         st.none() | st.integers(-5, 5),
         st.none() | st.integers(-5, 5),
         st.booleans(),
+        st.booleans(),
     )
-    def test_order_and_bounds(self, path: Path, times: list[int | None], since: int | None, until: int | None, ours: bool) -> None:
+    def test_order_and_bounds(self, path: Path, times: list[int | None], since: int | None, until: int | None, ours: bool, in_order: bool) -> None:
         """All rows within the bounds come once, by login and then ID, newest first, with and without our indexes."""
+        if in_order:
+            times = sorted(time for time in times if time is not None)  # type: ignore[assignment]
         path.unlink(missing_ok=True)
         path.with_name("wtmp.db-journal").unlink(missing_ok=True)
         make_file(path, [(3, "alice", login, None, None, None, None) for login in times], ours=ours)

@@ -13,10 +13,11 @@ import sqlite3
 import stat
 
 from wtmpdb import schema
-from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
+from wtmpdb.entry import EntryType, as_text, as_time, entry_of
 from wtmpdb.errors import LogError, NoLogError
 from wtmpdb.event import OPENED
 from wtmpdb.faults import explained
+from wtmpdb.scan import newest_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 DATABASE = "/var/lib/wtmpdb/wtmp.db"
 """The history of this machine; on Debian 13 a link to where the C tools of that system keep it."""
 
-_FIRST_CHUNK = 64
-_LARGEST_CHUNK = 4096
-_LARGEST_ID = 2**63 - 1
 _INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from setup, not while logins wait
 _MODE = 0o644
 _GROUP = "utmp"
@@ -151,67 +149,8 @@ class Log:
         ``since`` and ``until`` bound the login, both inclusive, in µs. A row that is written while this goes on may be missed or seen,
         as it comes. Rows without a login come last. In a file without our indexes the times of all rows are read first.
         """
-        if not self._has("table", "wtmp"):
-            return
-        chunks = self._rows_by_index(since, until) if self._sorted_by_index() else self._rows_by_key(since, until)
-        if self._is_strict():
-            yield from chunks
-        else:
-            for chunk in chunks:
-                yield [clean(row) for row in chunk]
-
-    def _is_strict(self) -> bool:
-        """Tell whether SQLite guards the types of the columns."""
-        definition = self._all("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'wtmp'", ())
-        return as_text(definition[0][0]).rstrip().upper().endswith(b"STRICT")
-
-    def _sorted_by_index(self) -> bool:
-        plan = self._all("EXPLAIN QUERY PLAN SELECT ID FROM wtmp ORDER BY Login DESC, ID DESC", ())
-        return not any(b"TEMP B-TREE" in step[3] for step in plan)
-
-    def _rows_by_index(self, since: int | None, until: int | None) -> Iterator[list[Row]]:
-        # Two statements a chunk: rows of the same login as the last one seen, then those before. A comparison of (Login, ID)
-        # would do in one, but SQLite then walks over all rows of that login again for every chunk.
-        select = f"SELECT {schema.ROW} FROM wtmp WHERE "  # noqa: S608 - a constant
-        same = select + "Login IS ? AND ID < ? ORDER BY ID DESC LIMIT ?"
-        lower = "" if since is None else f" AND Login >= {since:d}"
-        older = select + f"Login < ?{lower} ORDER BY Login DESC, ID DESC LIMIT ?"
-        newest = select + f"Login IS NOT NULL{lower} ORDER BY Login DESC, ID DESC LIMIT ?"
-        size = _FIRST_CHUNK
-        chunk = self._all(newest, (size,)) if until is None else self._all(older, (until + 1, size))
-        while chunk:
-            yield chunk
-            login, _, ident, _ = chunk[-1][5:]
-            size = min(size * 4, _LARGEST_CHUNK)
-            chunk = self._all(same, (login, ident, size)) or self._all(older, (login, size))
-        if since is None:
-            ident = _LARGEST_ID
-            while chunk := self._all(same, (None, ident, size)):
-                yield [clean(row) for row in chunk]
-                ident = chunk[-1][7]
-
-    def _rows_by_key(self, since: int | None, until: int | None) -> Iterator[list[Row]]:
-        from array import array  # noqa: PLC0415 - only for files without our indexes
-
-        idents, logins = array("q"), array("q")
-        for ident, login in self._keys():
-            if (since is None or login >= since) and (until is None or login <= until):
-                idents.append(ident)
-                logins.append(login)
-        order: Sequence[int] = range(len(idents))
-        if any(logins[i - 1] > logins[i] for i in range(1, len(logins))):
-            order = sorted(order, key=logins.__getitem__)  # stable: rows of the same time stay in the order of their IDs
-        for end in range(len(order), 0, -_LARGEST_CHUNK):
-            wanted = [idents[order[place]] for place in range(end - 1, max(end - _LARGEST_CHUNK, 0) - 1, -1)]
-            marks = ",".join("?" * len(wanted))
-            found = {row[7]: row for row in self._all(f"SELECT {schema.ROW} FROM wtmp WHERE ID IN ({marks})", wanted)}  # noqa: S608
-            yield [clean(found[ident]) for ident in wanted if ident in found]
-
-    def _keys(self) -> Iterator[tuple[int, int]]:
-        ident = -_LARGEST_ID
-        while chunk := self._all("SELECT ID, Login FROM wtmp WHERE ID > ? ORDER BY ID LIMIT 20000", (ident,)):
-            for ident, login in chunk:
-                yield ident, min(max(as_time(login) or 0, -_LARGEST_ID), _LARGEST_ID)
+        if self._has("table", "wtmp"):
+            yield from newest_first(self._all, since, until)
 
     def entries(self, since: int | None = None, until: int | None = None) -> Iterator[Entry]:
         """Yield what `rows` yields as Entry objects."""

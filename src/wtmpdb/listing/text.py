@@ -90,8 +90,8 @@ class TextListing:
         self._ttys = _Cells(self._tty)
         self._hosts = _Cells(self._host)
         self._services = _Cells(self._service)
-        self._offsets = times.Offsets()
-        self._days = times.Days()
+        self._spans = times.Spans()
+        self._clock = times.Clock()
         self._lengths = times.Lengths()
 
     def render(self, lines: Iterable[Line]) -> bytes:
@@ -125,23 +125,24 @@ class TextListing:
 
     # The usual listing, where each line is a few look-ups: a million lines are to be no slower than need be.
     def _plain(self, lines: Iterable[Line]) -> list[str]:
-        users, ttys, hosts, offsets, days, lengths = self._users, self._ttys, self._hosts, self._offsets, self._days, self._lengths
-        clock, minute, quarter, day = times.CLOCK, 60 * SECOND, times.QUARTER, times.DAY
+        users, ttys, hosts, spans, clock, lengths = self._users, self._ttys, self._hosts, self._spans, self._clock, self._lengths
+        minute, quarter = 60 * SECOND, times.QUARTER
+        first, last, midnight, day = spans[0]
         done = []
         for line in lines:
             how, user, tty, host, _, login, end, _, _ = line
             if how or end is None:
                 done.append(self._any(line))
                 continue
-            begun, ended = login // minute, end // minute
-            before, after = offsets[begun // quarter], offsets[ended // quarter]
-            if before is None or after is None:
+            if not first <= login < last:
+                first, last, midnight, day = spans[login // quarter]
+            other = midnight if first <= end < last else spans[end // quarter][2]
+            if midnight is None or other is None:
                 done.append(self._any(line))
                 continue
-            begun += before
             lasted = end // SECOND - login // SECOND
             done.append(
-                f"{users[user]}{ttys[tty]}{hosts[host]}{days[begun // day]}{clock[begun % day]} - {clock[(ended + after) % day]}"
+                f"{users[user]}{ttys[tty]}{hosts[host]}{day}{clock[(login - midnight) // minute]} - {clock[(end - other) // minute]}"
                 f" {lengths[lasted // 60] if lasted >= 0 else times.length(lasted)}\n"
             )
         return done

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from time import gmtime, localtime
+from time import localtime
+
+from wtmpdb.entry import SECOND
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-QUARTER = 15
-DAY = 1440
-"""In minutes."""
+QUARTER = 900 * SECOND
+"""In µs."""
+
+_QUARTER = 900
+_DAY = 86_400
 _MOST_CACHED = 30_000
 
 
@@ -40,32 +44,32 @@ def length(seconds: int) -> str:
     return f" (-{hours}:{minutes:02})" if hours else f" (-00:{minutes:02})"
 
 
-class Offsets(dict[int, "int | None"]):
-    """From a quarter of an hour since the epoch (UTC) to the offset of local time in minutes.
+class Spans(dict[int, "tuple[int, int, int | None, str]"]):
+    """From a quarter of an hour since the epoch (UTC) to a stretch around it in which local time is steady.
 
-    None where local time is not in step with minutes (before 1900 or so), or where the offset changes within the quarter.
+    A stretch is its first µs and the one behind its last, the local midnight before it in µs, and ``Thu Jan  1 ``. It is a whole local day, or the
+    quarter alone on a day on which the offset changes. The midnight is None where local time is not in step with minutes (before 1900 or so), or
+    where the offset changes within the quarter.
     """
 
-    def __missing__(self, quarter: int) -> int | None:
+    def __missing__(self, quarter: int) -> tuple[int, int, int | None, str]:
         """Ask the C library, once."""
         if len(self) > _MOST_CACHED:
             self.clear()
-        start, end = localtime(quarter * QUARTER * 60), localtime((quarter + 1) * QUARTER * 60 - 1)
-        steady = start.tm_gmtoff == end.tm_gmtoff and start.tm_gmtoff % 60 == 0
-        self[quarter] = offset = start.tm_gmtoff // 60 if steady else None
-        return offset
-
-
-class Days(dict[int, str]):
-    """From a local day since the epoch to ``Thu Jan  1 ``."""
-
-    def __missing__(self, day: int) -> str:
-        """Work out the day."""
-        if len(self) > _MOST_CACHED:
-            self.clear()
-        at = gmtime(day * DAY * 60)
-        self[day] = text = f"{_DAYS[at.tm_wday]} {_MONTHS[at.tm_mon - 1]} {at.tm_mday:2} "
-        return text
+        begin, end = quarter * _QUARTER, (quarter + 1) * _QUARTER
+        at = localtime(begin)
+        offset = at.tm_gmtoff
+        midnight = begin - (begin + offset) % _DAY
+        if localtime(end - 1).tm_gmtoff != offset or offset % 60:
+            self[quarter] = unsteady = begin * SECOND, end * SECOND, None, ""
+            return unsteady
+        if localtime(midnight).tm_gmtoff == localtime(midnight + _DAY - 1).tm_gmtoff == offset:
+            begin, end = midnight, midnight + _DAY
+        day = f"{_DAYS[at.tm_wday]} {_MONTHS[at.tm_mon - 1]} {at.tm_mday:2} "
+        span = begin * SECOND, end * SECOND, midnight * SECOND, day
+        for place in range(begin // _QUARTER, end // _QUARTER):
+            self[place] = span
+        return span
 
 
 class Lengths(dict[int, str]):
@@ -79,5 +83,10 @@ class Lengths(dict[int, str]):
         return text
 
 
-CLOCK = tuple(f"{minute // 60:02}:{minute % 60:02}" for minute in range(DAY))
-"""The minutes of a day: ``00:00`` …"""
+class Clock(dict[int, str]):
+    """From a minute of the day to ``00:00``."""
+
+    def __missing__(self, minute: int) -> str:
+        """Write it out; there are 1440 at most."""
+        self[minute] = text = f"{minute // 60:02}:{minute % 60:02}"
+        return text
