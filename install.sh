@@ -90,7 +90,7 @@ install_units() {
     install -m 644 "$here"/systemd/tmpfiles.d/wtmpdb.conf "$tmpfiles"
     # The same directories, for a machine whose systemd-tmpfiles does not run now.
     mkdir -p /var/lib/wtmpdb /run/wtmpdb
-    mkdir -p -m 700 /var/lib/wtmpdb/spool /var/lib/wtmpdb/spool/tmp /var/lib/wtmpdb/spool/new /var/lib/wtmpdb/spool/bad
+    install -d -m 700 /var/lib/wtmpdb/spool /var/lib/wtmpdb/spool/tmp /var/lib/wtmpdb/spool/new /var/lib/wtmpdb/spool/bad
 }
 
 # Debian 13's sshd writes sessions with a terminal into the C library's file by itself. We share that file, and leave those sessions to it.

@@ -33,17 +33,22 @@ def path(tmp_path: Path) -> str:
     return str(tmp_path / "wtmp.db")
 
 
-def test_boot_and_shutdown(path: str, tmp_path: Path) -> None:
-    """A boot is one row however often it is recorded, the shutdown closes it once, and meanwhile its key lies ready."""
+def test_boot_and_shutdown(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boot is one row and its shutdown closes it, however often both are recorded; meanwhile its key lies ready; the audit hears of both."""
     machine = Machine(boot=NOON)
-    assert boot.begin(path, system=machine)
-    assert not boot.begin(path, system=machine)
+    told: list[int] = []
+    monkeypatch.setattr("wtmpdb.log.DATABASE", path)
+    monkeypatch.setattr(audit, "send", told.append)
+    monkeypatch.setattr(audit, "sent_by_others", lambda: False)
+    assert boot.begin(system=machine)
+    assert not boot.begin(system=machine)
     assert (tmp_path / "boot").read_text() == f"{BOOT_KEY}\n"
     assert (tmp_path / "boot").stat().st_mode & 0o777 == 0o644
     assert boot.began(path) == NOON
-    assert boot.end(path, system=machine)
-    assert not boot.end(path, system=machine)
+    assert boot.end(system=machine)
+    assert not boot.end(system=machine)
     assert not (tmp_path / "boot").exists()
+    assert told == [audit.SYSTEM_BOOT, audit.SYSTEM_SHUTDOWN]
     [row] = table(Path(path))
     assert row[:4] == (1, 1, "reboot", NOON)
     assert abs(int(str(row[4])) - time.time() * SECOND) < 10 * SECOND
@@ -105,13 +110,14 @@ def test_no_boot(path: str) -> None:
 def test_locked_history(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the history is locked a boot cannot be recorded: that is an error, and the key is left all the same."""
     make_file(Path(path), [])
+    monkeypatch.setattr("wtmpdb.log.DATABASE", path)
     monkeypatch.setattr("wtmpdb.log.Log.write.__func__.__kwdefaults__", {"timeout": 0.1})
     with edit(Path(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LogError, match="locked"):
-            boot.begin(path, system=Machine(boot=NOON))
+            boot.begin(system=Machine(boot=NOON))
     assert (tmp_path / "boot").exists()
-    assert boot.begin(path, system=Machine(boot=NOON))
+    assert boot.begin(system=Machine(boot=NOON))
 
 
 def test_commands(path: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,3 +234,15 @@ class Netlink:
     def recv(self, size: int) -> bytes:
         """Receive from the peer."""
         return self._peer.recv(size)
+
+
+def test_another_file_is_not_this_machines(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recording into another file neither tells the kernel's audit nor touches the key of the running boot."""
+    told: list[int] = []
+    monkeypatch.setattr(audit, "send", told.append)
+    monkeypatch.setattr(audit, "sent_by_others", lambda: False)
+    (tmp_path / "boot").write_text("key\n")
+    assert boot.begin(path, system=Machine(boot=NOON))
+    assert boot.end(path, system=Machine(boot=NOON))
+    assert (tmp_path / "boot").read_text() == "key\n"
+    assert told == []

@@ -2,6 +2,7 @@
 """Boot and shutdown: one row for each boot, closed when the system goes down.
 
 A boot is known by its key (docs/format.md, "The boot key"): `begin` may run as often as it likes, and `end` closes the row of this boot and no other.
+Only for the machine's own history, which is meant where no database is named, is the key left for others, and the kernel's audit told.
 """
 
 from __future__ import annotations
@@ -53,13 +54,14 @@ def begin(database: str | None = None, *, system: System | None = None) -> bool:
     """Write the row of this boot, once however often it is called; True when it was written now."""
     system = system or System()
     boot = this_boot(system)
-    _leave_key(boot.key)
+    if database is None:
+        _leave_key(boot.key)
     with Log.write(database) as log:
         user = SOFT_REBOOT if boot.soft else REBOOT
         # In a container the C tool takes the start of the host's kernel for that of the container.
         spans = [(moment - ADOPT_WITHIN, moment + ADOPT_WITHIN) for moment in (boot.time, system.kernel_start())]
         written = log.begin_boot(boot.key, boot.time, user=user, kernel=system.kernel(), adopt=spans)
-    if written and not boot.soft and not audit.sent_by_others():
+    if written and database is None and not boot.soft and not audit.sent_by_others():
         audit.send(audit.SYSTEM_BOOT)
     return written
 
@@ -82,9 +84,10 @@ def end(database: str | None = None, *, system: System | None = None) -> bool:
     key = system.boot_key_left() or this_boot(system).key
     with Log.write(database) as log:
         closed = log.end_boot(key, now())
-    _remove_key()
-    if closed and not audit.sent_by_others():
-        audit.send(audit.SYSTEM_SHUTDOWN)
+    if database is None:
+        _remove_key()
+        if closed and not audit.sent_by_others():
+            audit.send(audit.SYSTEM_SHUTDOWN)
     return closed
 
 

@@ -95,14 +95,14 @@ class Log:
         An empty file reads as a history without entries. Raises NoLogError when there is no file, DamagedLogError when it is no database,
         LogError for anything else that stands in the way.
         """
-        path = path or DATABASE
+        path = DATABASE if path is None else path
         _look_at(path)
         return cls._connected(path, "ro", timeout)
 
     @classmethod
     def write(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
         """Open for writing; the file, its tables and (in a small file) its indexes are made where they are missing."""
-        path = path or DATABASE
+        path = DATABASE if path is None else path
         _create(path)
         log = cls._connected(path, "rw", timeout)
         try:
@@ -380,7 +380,7 @@ def _look_at(path: str) -> None:
     if not stat.S_ISREG(facts.st_mode):
         raise LogError(f"{path}: is a directory" if stat.S_ISDIR(facts.st_mode) else f"{path}: not a regular file")
     if not os.access(path, os.R_OK):
-        raise LogError(f"{path}: permission denied", "members of the group utmp and root may read it")
+        raise LogError(f"{path}: Permission denied", "root may read it, and members of its group")
 
 
 def _create(path: str) -> None:

@@ -90,7 +90,8 @@ class Spool:
         try:
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         except OSError as error:
-            raise SpoolError(f"{self._full(name, parent)}: {error.strerror}", "install.sh makes it; the recorder runs as root") from error
+            hint = "install.sh makes it" if isinstance(error, FileNotFoundError) else "only root may empty the spool"
+            raise SpoolError(f"{self._full(name, parent)}: {error.strerror}", hint) from error
         self._open.append(fd)
         facts = os.fstat(fd)
         if facts.st_uid != self._owner or facts.st_mode & 0o022:
@@ -150,7 +151,7 @@ class Spool:
         try:
             os.unlink(name, dir_fd=directory)
         except (FileNotFoundError, IsADirectoryError):
-            pass  # gone already, or no letter at all: a directory is left for its maker to see
+            pass  # gone already, or no letter at all but a directory
 
     def quarantine(self, name: str) -> None:
         """Move a letter to bad/, or delete it when bad/ is full. What cannot be moved stays where it is."""

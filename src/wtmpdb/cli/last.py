@@ -49,7 +49,7 @@ OPTIONS = (
 
 _EPILOGUE = """
 TIME is one of: now, today, yesterday, tomorrow, +5min, -2days, "3 hours ago", 10:30, "2026-11-20 10:00",
-2026-11-20, "Fri 10:00", 20261120100000, @1795242031.
+2026-11-20, "Fri 2026-11-20 10:00", 20261120100000, @1795242031.
 
 Examples:
   {program} -n 20                     the newest 20 lines
@@ -97,9 +97,9 @@ def run(words: Sequence[str], program: str) -> int:
         # As getopt and `last`: the second line for words that are no options, none for bad values.
         hint = "" if isinstance(error, _BadValueError) else f"\nTry '{program} --help' for more information."
         raise WtmpdbError(f"{error}{hint}") from error
-    logs = _opened(wishes)
+    logs = _opened(wishes, program)
     try:
-        _show(logs, wishes)
+        _show(logs, wishes, program)
     finally:
         for log in logs:
             log.close()
@@ -186,9 +186,9 @@ def _time(text: str, now: int) -> int:
 # The files
 
 
-def _opened(wishes: Wishes) -> list[Log]:
+def _opened(wishes: Wishes, program: str) -> list[Log]:
     if not wishes.files:
-        _drain()
+        _drain(program)
     logs: list[Log] = []
     for path in wishes.files or [DATABASE]:
         try:
@@ -207,7 +207,7 @@ def _hint(error: LogError, wishes: Wishes) -> str:
     return f"{hint}; the history of before is in {_OLD_FILE}, which util-linux's 'last' reads" if os.path.exists(_OLD_FILE) else hint
 
 
-def _drain() -> None:
+def _drain(program: str) -> None:
     """Let root see what has just happened: take what waits in the spool first."""
     from wtmpdb import spool  # noqa: PLC0415 - only for the file of this machine
 
@@ -219,17 +219,19 @@ def _drain() -> None:
         drain(timeout=1.0, wait=1.0)  # the service may be taking them at this moment
     except WtmpdbError as error:
         if not isinstance(error, spool.BusyError):
-            complain(f"wtmpdb last: what happened just now is not listed: {error}", error.hint)
+            complain(f"{program}: what happened just now is not listed: {error}", error.hint)
 
 
 # The listing
 
 
-def _show(logs: list[Log], wishes: Wishes) -> None:
+def _show(logs: list[Log], wishes: Wishes, program: str) -> None:
     now = int(time.time())
     at_home = None if wishes.files else True
     streams = [_lines(log, wishes, at_home=at_home) for log in logs]
     chunks = _chosen(streams[0] if len(streams) == 1 else _merged(streams), wishes, now)
+    if wishes.flags & {"dns", "ip"}:
+        chunks = _with_addresses(chunks, program, names="ip" not in wishes.flags)
     if wishes.json:
         _show_json(logs, chunks, wishes)
     else:
@@ -333,7 +335,7 @@ def _show_text(logs: list[Log], chunks: Iterator[list[Line]], wishes: Wishes) ->
             service="service" in flags,
         )
     )
-    for chunk in _with_addresses(chunks, wishes):
+    for chunk in chunks:
         _write(listing.render(chunk))
     if form != NOTIME:
         _write(b"\n" + b"".join(trailer(os.fsencode(os.path.basename(log.path)), _begins(log), form) for log in logs))
@@ -343,8 +345,7 @@ def _show_json(logs: list[Log], chunks: Iterator[list[Line]], wishes: Wishes) ->
     from wtmpdb.listing.machine import document, object_lines  # noqa: PLC0415 - costs an import of json
 
     form = wishes.time_format or ISO
-    lines = _with_addresses(chunks, wishes)
-    for piece in object_lines(lines, form) if "jsonl" in wishes.flags else document(lines, form, min(map(_begins, logs))):
+    for piece in object_lines(chunks, form) if "jsonl" in wishes.flags else document(chunks, form, min(map(_begins, logs))):
         _write(piece)
 
 
@@ -353,17 +354,14 @@ def _begins(log: Log) -> int:
     return os.stat(log.path).st_ctime_ns // 1000 if begins is None else begins
 
 
-def _with_addresses(chunks: Iterator[list[Line]], wishes: Wishes) -> Iterator[list[Line]]:
-    if not wishes.flags & {"dns", "ip"}:
-        yield from chunks
-        return
+def _with_addresses(chunks: Iterator[list[Line]], program: str, *, names: bool) -> Iterator[list[Line]]:
     from wtmpdb.listing.addresses import NO_ADDRESS, Addresses  # noqa: PLC0415 - costs an import of socket
 
-    addresses = Addresses(names="ip" not in wishes.flags)
+    addresses = Addresses(names=names)
     for chunk in chunks:
         yield [(*line[:3], addresses.of(restore(line[3] or b"")) if line[8] == EntryType.USER_PROCESS else NO_ADDRESS, *line[4:]) for line in chunk]
     if addresses.late:
-        complain("wtmpdb last: looking up hosts took too long: some are shown as recorded")
+        complain(f"{program}: looking up hosts took too long: some are shown as recorded")
 
 
 def _write(data: bytes) -> None:

@@ -11,8 +11,9 @@ EPILOGUE = """
 Without --once it serves the socket that the PAM module pokes, and ends when nothing has come for some seconds: wtmpdb-recorder.service runs it so.
 
 Examples:
-  wtmpdb recorder --once                     take what waits now, and say what it was
-  wtmpdb recorder --once --file /tmp/try.db  into another file
+  wtmpdb recorder --once  take what waits now, and say what it was
+  wtmpdb recorder --once --spool /mnt/var/lib/wtmpdb/spool --file /mnt/var/lib/wtmpdb/wtmp.db
+                          the same for a system that is mounted there
 """
 
 

@@ -50,13 +50,14 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
         shown["logout"] = _logout(how, end, time_format, boot=type_ == EntryType.BOOT_TIME)
     if end is not None:
         shown["length"] = times.length(end // SECOND - login // SECOND).strip(" ()")
-    shown |= {"id": ident, "type": type_, "login_usec": login, "logout_usec": end, "end": End.WORDS[how]}
+    ended_by = End.UNKNOWN if how == End.LOGOUT and end is None else how  # a shutdown that no boot has followed
+    shown |= {"id": ident, "type": type_, "login_usec": login, "logout_usec": end, "end": End.WORDS[ended_by]}
     return shown
 
 
 def _logout(how: int, end: int | None, time_format: str, *, boot: bool) -> str:
-    if how == End.LOGOUT and end is not None:
-        return _TIME[time_format](end // SECOND)
+    if how == End.LOGOUT:
+        return "" if end is None else _TIME[time_format](end // SECOND)
     if how in (End.STILL, End.UNKNOWN, End.RUNNING):
         return "still running" if boot else "still logged in"
     return "gone - no logout" if end is None else End.WORDS[how]
