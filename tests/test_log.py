@@ -256,13 +256,18 @@ class TestApply:
         assert logins(path) == [("alice", NOON, NOON + 5)]
 
     def test_closed_by_somebody_else(self, path: Path) -> None:
-        """A logout that another program wrote stands."""
-        event = opened()
-        apply(path, event)
+        """A logout that another program wrote into our row, as Debian 13's sshd may into that of a su, goes to the row that was meant."""
+        make_file(path, [(3, "alice", NOON - 9, None, tty, None, "sshd") for tty in ("pts/0", "pts/1")])
+        su = opened("root", tty="pts/0", service="su")
+        apply(path, su)
         with edit(path) as database:
-            database.execute("UPDATE wtmp SET Logout = ?", (NOON + 1,))
-        apply(path, closed(event, NOON + 5))
-        assert logins(path) == [("alice", NOON, NOON + 1)]
+            database.execute("UPDATE wtmp SET Logout = ? WHERE User = 'root'", (NOON + 4,))
+        apply(path, closed(su, NOON + 5))
+        assert [row[2:6] for row in table(path)] == [
+            ("alice", NOON - 9, NOON + 4, "pts/0"),
+            ("alice", NOON - 9, None, "pts/1"),
+            ("root", NOON, NOON + 5, "pts/0"),
+        ]
 
     def test_all_or_nothing(self, path: Path) -> None:
         """When one event of a batch cannot be written, none is."""

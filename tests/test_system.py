@@ -32,14 +32,17 @@ def test_boot_key(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """The boot key is the one that was left for this boot; one left in another boot, or nonsense, is not taken."""
     place = tmp_path / "boot"
     monkeypatch.setattr(module, "BOOT_KEY", str(place))
-    made = system.make_boot_key(0)
-    assert made.startswith(f"{system.boot_id()}/0/")
+    made, start = system.make_boot_key(0), system.process_start(1)
+    assert made == f"{system.boot_id()}/0/{start}"
     assert system.boot_key() == made
-    place.write_text(f"{system.boot_id()}/3/99\n")
-    assert system.boot_key() == f"{system.boot_id()}/3/99"
-    for nonsense in ("other-boot/3/99\n", "", "\xff", f"{system.boot_id()}/{'9' * 200}\n"):
+    place.write_text(f"the-boot-id/3/{start}\n")
+    assert system.boot_key() == f"the-boot-id/3/{start}"
+    for nonsense in (f"the-boot-id/3/{start}1\n", "", "\xff", f"{'9' * 200}/{start}\n"):
         place.write_text(nonsense)
         assert system.boot_key() == made
+    monkeypatch.setattr(System, "process_start", lambda *_: None)
+    place.write_text("the-boot-id/3/99\n")
+    assert system.boot_key() == "the-boot-id/3/99"  # with hidepid process 1 cannot be seen
 
 
 def test_boot_time(system: System) -> None:

@@ -253,13 +253,26 @@ class Log:
         if session is None:
             self._insert(event, event.time)
         elif session[3] is None:
-            # Somebody else, the C tool say, may have closed the row already: then its word stands.
-            self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ? AND Login = ? AND coalesce(Logout, 0) = 0", (event.time, *session[:2]))
+            self._give_back(*session[:2])
+            self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ? AND Login = ?", (event.time, *session[:2]))
             self._db.execute("UPDATE session SET closed_by = ? WHERE session_key = ?", (event.id, event.key))
         else:
             applied.known += 1
             return
         applied.closed += 1
+
+    def _give_back(self, ident: int, login: int) -> None:
+        """Hand the logout that a row of ours has got from somebody else to the row that was meant.
+
+        Debian 13's sshd closes the newest open row of its tty. When a su on that tty ends at the same moment and its letter has not been read yet,
+        that is the row of the su: the session around it, which is the newest that has no row in ``session``, would stay open for ever.
+        """
+        self._db.execute(
+            "UPDATE wtmp SET Logout = ours.Logout FROM (SELECT Logout, TTY FROM wtmp WHERE ID = ? AND Login = ?) AS ours"
+            " WHERE ours.Logout > 0 AND ID = (SELECT ID FROM wtmp WHERE Logout IS NULL AND Type = 3 AND TTY = ours.TTY AND Login <= ?"
+            " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login) ORDER BY Login DESC LIMIT 1)",
+            (ident, login, login),
+        )
 
     def _insert(self, event: Event, logout: int | None) -> None:
         cursor = self._db.execute(

@@ -27,9 +27,13 @@ class System:
         return self.boot_key_left() or self.make_boot_key(0)
 
     def boot_key_left(self) -> str:
-        """Return the key that `wtmpdb boot` left in this boot, or ""."""
-        left = _first_line(BOOT_KEY)
-        return left if left.startswith(f"{self.boot_id()}/") and len(left) <= _LONGEST_KEY else ""
+        """Return the key that `wtmpdb boot` left in this boot, or "".
+
+        Process 1 tells whether it is of this boot. The boot id does not do: in a container a sandboxed service may see that of the host, since
+        systemd 252 mounts a /proc of its own for it.
+        """
+        left, start = _first_line(BOOT_KEY), self.process_start(1)
+        return left if 0 < len(left) <= _LONGEST_KEY and (start is None or left.endswith(f"/{start}")) else ""
 
     def make_boot_key(self, soft_reboots: int) -> str:
         """Return the key of this boot, given how often systemd has soft-rebooted since the kernel's start."""

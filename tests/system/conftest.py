@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+
 from system.containers import CannotError, Container, Tree, Workplace, debian
 
 if TYPE_CHECKING:

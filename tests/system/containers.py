@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    T = TypeVar("T")
+T = TypeVar("T")
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1]
@@ -33,9 +33,11 @@ CACHE = Path(os.environ.get("WTMPDB_TEST_CACHE", "/var/cache/wtmpdb-tests"))
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,openssh-client,python3,python3-venv,pamtester,sudo,ca-certificates"
 C_PACKAGES = "wtmpdb libpam-wtmpdb gcc make libc6-dev libpam0g-dev"  # with what install.sh would have to bring, to save time
 
-_PRIVATE = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc --propagation private".split()
+_PRIVATE = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+WAIT = "echo ready; read -r end"
 _FROM_HOST = ("/etc/pip.conf", "/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt")
 _RUN = "run-"
+_CGROUP = "wtmpdb-test-"
 
 
 class CannotError(Exception):
@@ -95,6 +97,11 @@ class Workplace:
         for left in CACHE.glob(f"{_RUN}*"):
             if not Path(f"/proc/{left.name.removeprefix(_RUN).partition('-')[0]}").exists():
                 shutil.rmtree(left, ignore_errors=True)
+        _remove_cgroups(f"""
+            for left in {_CGROUP}*; do
+                pid=${{left#{_CGROUP}}}
+                [ -e "/proc/${{pid%-*}}" ] || find "$left" -depth -type d -exec rmdir {{}} +
+            done""")
         self.path = Path(tempfile.mkdtemp(prefix=f"{_RUN}{os.getpid()}-", dir=CACHE))
         self._names = (str(number) for number in count(1))
 
@@ -212,7 +219,7 @@ class Container:
     def __init__(self, tree: Tree) -> None:
         """Prepare; `boot` boots."""
         self.tree = tree
-        self._cgroup = f"wtmpdb-test-{os.getpid()}-{next(self._numbers)}"
+        self._cgroup = f"{_CGROUP}{os.getpid()}-{next(self._numbers)}"
         self._console = tree.workplace.directory() / "console"
         self._process: subprocess.Popen[bytes] | None = None
         self._sessions: list[Session] = []
@@ -226,20 +233,23 @@ class Container:
         return self._wait_for_boot(0)
 
     def _wait_for_boot(self, before: int) -> float:
-        self._leader = until(lambda: self._find_leader(before), f"systemd in the container; it said:\n{self._said()}")
+        self._leader = until(lambda: self._find_leader(before), "systemd in the container")
         self._wait_until_up()
         return _start(self._leader)
 
     def _wait_until_up(self) -> None:
         until(lambda: Path(f"/proc/{self._leader}/root/run/systemd/private").exists(), "systemd's socket")
-        answer = until(lambda: self._enter("systemctl", "is-system-running", "--wait").stdout.strip(), "an answer of systemd")
+        answer = until(self._state, "an answer of systemd")
         assert answer in ("running", "degraded"), answer
+
+    def _state(self) -> str:
+        return self._enter("systemctl", "is-system-running", "--wait", seconds=60)
 
     def _find_leader(self, before: int) -> int | None:
         """Return the process that is number 1 in the container and is systemd already."""
         assert self._process is not None
         if self._process.poll() is not None:
-            raise CannotError(f"the container ended at once: {self._said()}")
+            raise (AssertionError if before else CannotError)(f"the container ended: {self._said()}")
         parents: dict[int, int] = {}
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
@@ -265,21 +275,29 @@ class Container:
     def _inside(self) -> list[str]:
         return ["nsenter", "--target", str(self._leader), "--all"]
 
-    def _enter(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*self._inside(), *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    def _enter(self, *command: str, seconds: float = 5.0) -> str:
+        """Run a command inside; return what it printed, or "" when it takes too long.
+
+        Before it goes down, systemd stops all processes and continues them: nsenter, which is outside, would stay stopped for ever.
+        """
+        try:
+            done = subprocess.run([*self._inside(), *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False)
+        except subprocess.TimeoutExpired:
+            return ""
+        return done.stdout.strip()
 
     def _unit(self, *command: str) -> list[str]:
         return [*self._inside(), "systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--", *command]
 
-    def run(self, script: str, *, shell: str = "/bin/sh -eu", timeout: float = 120.0, check: bool = True) -> str:
+    def run(self, script: str, *, program: str = "/bin/sh -eu", timeout: float = 120.0, check: bool = True) -> str:
         """Run a script as a unit of the container; return what it printed."""
-        done = subprocess.run(self._unit(*shell.split()), input=script, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(self._unit(*program.split()), input=script, capture_output=True, text=True, timeout=timeout, check=False)
         assert not check or done.returncode == 0, f"exit {done.returncode} of:\n{script}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def python(self, script: str, **options: Any) -> str:
         """Run a Python script likewise."""
-        return self.run(script, shell="/usr/bin/python3 -", **options)
+        return self.run(script, program="/usr/bin/python3 -", **options)
 
     def last(self, options: str = "", user: str = "root") -> list[dict[str, Any]]:
         """Return the lines of `wtmpdb last` in the container, as root sees them or another user, newest first."""
@@ -295,9 +313,9 @@ class Container:
         return session
 
     @contextmanager
-    def session(self, user: str, source: str, *words: str) -> Iterator[Session]:
-        """Be logged in by ssh with a terminal, from a loopback address; ``words`` come before the command that waits for the end."""
-        session = self.start("ssh", "-tt", "-b", source, f"{user}@127.0.0.1", *words, "'echo ready; read -r end'" if words else "echo ready; read -r end")
+    def session(self, user: str, source: str, command: str = WAIT) -> Iterator[Session]:
+        """Be logged in by ssh with a terminal, from a loopback address; the command says "ready" and waits for a line."""
+        session = self.start("ssh", "-tt", "-b", source, f"{user}@127.0.0.1", command)
         session.expect(b"ready")
         yield session
         session.end()
@@ -319,7 +337,7 @@ class Container:
         """Reboot the user space only; return when that began (seconds since the epoch)."""
         began = time.time()
         self._enter("systemctl", "soft-reboot")
-        until(lambda: self._enter("systemctl", "show", "--property=SoftRebootsCount").stdout.strip() == "SoftRebootsCount=1", "the soft reboot")
+        until(lambda: self._enter("systemctl", "show", "--property=SoftRebootsCount") == "SoftRebootsCount=1", "the soft reboot")
         self._wait_until_up()
         return began
 
@@ -346,11 +364,15 @@ class Container:
         for session in self._sessions:
             session.close()
         self._sessions.clear()
-        remove = (
-            "[ $(stat -f -c %T /sys/fs/cgroup) = cgroup2fs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup; "
-            f"[ ! -d /sys/fs/cgroup/{self._cgroup} ] || find /sys/fs/cgroup/{self._cgroup} -depth -type d -exec rmdir {{}} +"
-        )
-        until(lambda: subprocess.run([*_PRIVATE, "sh", "-c", remove], stderr=subprocess.DEVNULL, check=False).returncode == 0, "the cgroup to be empty")
+        until(lambda: _remove_cgroups(f"[ ! -d {self._cgroup} ] || find {self._cgroup} -depth -type d -exec rmdir {{}} +"), "the cgroup to be empty")
+
+
+def _remove_cgroups(script: str) -> bool:
+    """Run a script in the root of the cgroups; False when it failed."""
+    enter = "cd /sys/fs/cgroup; [ $(stat -f -c %T .) = cgroup2fs ] || { mount -t cgroup2 cgroup2 .; cd /sys/fs/cgroup; }; "
+    # No namespace for processes: the ids of those of the machine are asked for.
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", enter + script]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _start(pid: int) -> float:
