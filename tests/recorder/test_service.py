@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -63,8 +64,11 @@ class Running:
         """Wait until there are so many rows; False when they do not come."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            if self.database.exists() and len(table(self.database)) == number:
-                return True
+            try:
+                if len(table(self.database)) == number:
+                    return True
+            except sqlite3.OperationalError:
+                pass  # a directory, or a file that has just been made and has no table yet
             time.sleep(0.02)
         return False
 
