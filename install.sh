@@ -3,6 +3,10 @@
 # Running it again upgrades; the history stays.
 set -eu
 umask 022
+# What the caller has in the environment is not for root to follow.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+unset PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 prefix=/opt/wtmpdb
 units=/usr/local/lib/systemd/system
@@ -63,8 +67,9 @@ find_python() {
 
 install_program() {
     say "installing into $prefix"
-    "$python" -m venv "$prefix"
-    "$prefix/bin/pip" install --quiet --disable-pip-version-check --upgrade "$here"
+    # -I: nothing is imported from the directory that this was called in.
+    "$python" -Im venv "$prefix"
+    "$prefix/bin/python" -Im pip install --quiet --disable-pip-version-check --upgrade "$here"
     # The script that pip makes reads the whole environment of Python first; this one starts in half the time, lets no variable of the
     # caller in, and goes on working when the system's Python is upgraded.
     cat >"$prefix/bin/wtmpdb.new" <<END
@@ -72,8 +77,11 @@ install_program() {
 import os, sys
 own = "python%d.%d" % sys.version_info[:2]
 sys.path += ["$prefix/lib/%s/site-packages" % name for name in [own, *os.listdir("$prefix/lib")]]
-from wtmpdb.__main__ import main
-sys.exit(main())
+try:
+    from wtmpdb.__main__ import main
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(1)
 END
     chmod 755 "$prefix/bin/wtmpdb.new"
     mv "$prefix/bin/wtmpdb.new" "$prefix/bin/wtmpdb"

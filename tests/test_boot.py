@@ -54,6 +54,27 @@ def test_boot_and_shutdown(path: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert abs(int(str(row[4])) - time.time() * SECOND) < 10 * SECOND
 
 
+def test_boot_goes_on(path: str) -> None:
+    """When the service is restarted, the boot that it closed is open again, and its real end is recorded."""
+    machine = Machine(boot=NOON)
+    boot.begin(path, system=machine)
+    boot.end(path, system=machine)
+    assert not boot.begin(path, system=machine)
+    assert [row[4] for row in table(Path(path))] == [None]
+    assert boot.end(path, system=machine)
+
+
+def test_shutdown_after_logrotate(path: str) -> None:
+    """When logrotate has taken the row of this boot away, the shutdown writes it anew, closed."""
+    machine = Machine(boot=NOON)
+    boot.begin(path, system=machine)
+    os.unlink(path)
+    assert boot.end(path, system=machine)
+    [row] = table(Path(path))
+    assert row[3] == NOON
+    assert row[4] is not None
+
+
 def test_shutdown_closes_no_other_boot(path: str) -> None:
     """A shutdown leaves the boots of before, and those that C recorded, as they are."""
     make_file(Path(path), [(1, "reboot", NOON - HOUR, None, "~", "6.1", None)])

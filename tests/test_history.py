@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wtmpdb.entry import Row
 
 OLD_KEY = "11111111-2222/0/23"
+MINE = {10: Opening(BOOT_KEY, 100, 1000)}
 OLD, NOW = NOON - 100 * HOUR, NOON - 4 * HOUR  # when an earlier boot, and this one, began
 
 
@@ -102,6 +103,12 @@ class TestBootRows:
         book = Book(Boot(1, OLD, None), Boot(2, OLD + 5, None), Boot(3, NOW, None))
         assert meaning(book, boot_row(OLD, ident=1)) == (End.CRASH, OLD + 5)
         assert meaning(book, boot_row(OLD + 5, ident=2)) == (End.CRASH, NOW)
+
+    def test_another_boot_row_after_ours(self) -> None:
+        """The running boot is known by its key, whatever boots seem to come later: one that C added, or one with a wrong clock."""
+        book = Book(Boot(2, NOW, None, key=BOOT_KEY), Boot(3, NOW + 1, None), Boot(1, NOON + 99 * HOUR, None, key=OLD_KEY), openings=MINE)
+        assert meaning(book, boot_row(NOW, ident=2)) == (End.RUNNING, None)
+        assert meaning(book, session(NOON), Machine(processes={100: 1000})) == (End.STILL, None)
 
     def test_not_this_boot(self) -> None:
         """The newest boot of this machine's history, when it is not the one that runs, is gone; in a copied history nobody can say."""

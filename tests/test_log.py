@@ -152,6 +152,14 @@ class TestFile:
         assert run_as_nobody(lambda: Log.read(str(path))) == "LogError: Permission denied"
 
     @ROOT_ONLY
+    def test_wal_read_by_anybody(self, path: Path) -> None:
+        """Of a file in WAL mode, which a user cannot read, that is said, and what root can do."""
+        make_file(path, [])
+        with edit(path) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+        assert run_as_nobody(lambda: logins(path)) == "LogError: is in WAL mode, in which only its owner can read it"
+
+    @ROOT_ONLY
     def test_read_by_anybody(self, path: Path) -> None:
         """A user who may only read sees the entries, also beside the journal that the last writer left."""
         apply(path, opened("bob"))
@@ -297,6 +305,53 @@ class TestApply:
         apply(path, unnamed)
         assert logins(path) == [("alice", NOON + 1, NOON + 5), ("alice", NOON, None)]
 
+    def test_close_without_a_key_spares_the_living(self, path: Path) -> None:
+        """A close without a key does not close the session of another process, though user, tty and service are the same."""
+        first, second = opened(pid=11), opened(time=NOON + 1, pid=12)
+        apply(path, first, second, closed(first, NOON + 5, key=None, opened=None, pid=99))
+        assert [row[4] for row in table(path)] == [None, None]
+
+    def test_close_without_a_key_after_the_clock_was_set_back(self, path: Path) -> None:
+        """The process of a close without a key tells its row, even when the clock was set back in between."""
+        event = opened()
+        apply(path, event, closed(event, NOON - 5, key=None, opened=None))
+        assert logins(path) == [("alice", NOON, NOON - 5)]
+
+    def test_close_without_a_key_of_a_zero(self, path: Path) -> None:
+        """A logout of 0, which C takes for none, is none here too."""
+        make_file(path, [(3, "alice", NOON, 0, "tty1", None, "login")])
+        apply(path, closed(opened(tty="tty1", service="login"), NOON + 5, key=None, opened=None))
+        assert logins(path) == [("alice", NOON, NOON + 5)]
+
+    def test_close_of_a_changed_row(self, path: Path) -> None:
+        """When somebody has changed the login of an open row, the close makes a whole row of its own."""
+        event = opened()
+        apply(path, event)
+        with edit(path) as database:
+            database.execute("UPDATE wtmp SET Login = 5")
+        for _ in range(2):
+            apply(path, closed(event, NOON + 5))
+        assert logins(path) == [("alice", NOON, NOON + 5), ("alice", 5, None)]
+
+    def test_old_rows_are_not_given_a_logout(self, path: Path) -> None:
+        """A logout that is handed on does not go to a session of an earlier boot."""
+        rows = [(3, "old", NOON - HOUR, None, "pts/0", None, "sshd"), (1, "reboot", NOON - 9, None, "~", "6.1", None)]
+        make_file(path, rows)
+        su = opened("root", tty="pts/0")
+        apply(path, su)
+        with edit(path) as database:
+            database.execute("UPDATE wtmp SET Logout = ? WHERE User = 'root'", (NOON + 4,))
+        apply(path, closed(su, NOON + 5))
+        assert table(path)[0][4] is None
+
+    def test_foreign_version(self, path: Path) -> None:
+        """A version that another program wrote into the file does not keep us from making our tables."""
+        make_file(path, [], ours=False)
+        with edit(path) as database:
+            database.execute("PRAGMA user_version = 99")
+        apply(path, opened())
+        assert len(logins(path)) == 1
+
     def test_close_of_nothing(self, path: Path) -> None:
         """A close without a key that fits no open row changes nothing, and is counted."""
         with Log.write(str(path)) as log:
@@ -400,6 +455,45 @@ class TestScan:
                 ("carol", 2**63 - 1, None),
                 ("\udcff", 0, 1),
             ]
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "wtmp (ID INTEGER PRIMARY KEY, Type ANY, User ANY, Login ANY, Logout ANY, TTY ANY, RemoteHost ANY, Service ANY) STRICT",
+            "wtmp (ID INTEGER PRIMARY KEY, Type, User, Login, Logout, TTY, RemoteHost, Service)",
+        ],
+    )
+    def test_text_for_times(self, path: Path, table: str) -> None:
+        """Where times are text, each row is read once all the same, also with an index on them, and whatever process ids are."""
+        with edit(path) as database:
+            database.execute(f"CREATE TABLE {table}")
+            database.execute("CREATE INDEX login ON wtmp (Login)")
+            database.executemany("INSERT INTO wtmp (Type, User, Login, Logout) VALUES (3, 'x', ?, 'y')", ((f"t{n}",) for n in range(3000)))
+            database.execute("CREATE TABLE session (entry_id, login, session_key, opened_by, closed_by, boot_key, pid, start_ticks, xdg_session)")
+            database.execute("INSERT INTO session VALUES (1, 't0', NULL, NULL, NULL, 'k', 1.5, 'x', NULL)")
+        with Log.read(str(path)) as log:
+            assert sum(len(chunk) for chunk in log.rows()) == 3000
+            opening = log.opening(1, "t0")  # type: ignore[arg-type]
+        assert opening
+        assert (opening.pid, opening.start) == (None, None)
+
+    def test_view(self, path: Path) -> None:
+        """A view called wtmp is no history."""
+        with edit(path) as database:
+            database.execute("CREATE VIEW wtmp AS SELECT 1")
+        with pytest.raises(DamagedLogError, match="wtmp is a view"):
+            logins(path)
+
+    def test_words_of_a_hostile_file(self, path: Path) -> None:
+        """What SQLite quotes out of a hostile file reaches the terminal escaped."""
+        with edit(path) as database:
+            database.execute("CREATE TABLE wtmp (x)")
+            database.execute("PRAGMA writable_schema = ON")
+            database.execute("UPDATE sqlite_master SET sql = 'CREATE VIRTUAL TABLE wtmp USING \"\x1b[2J\nforged\"'")
+        with pytest.raises(LogError) as error:
+            logins(path)
+        assert "\x1b" not in str(error.value)
+        assert "\n" not in str(error.value)
 
     def test_bytes_that_are_no_text(self, path: Path) -> None:
         """A name that C stored as it came, not in UTF-8, is read."""

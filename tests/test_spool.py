@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
 from pathlib import Path
@@ -82,6 +83,20 @@ def test_letters_of_others(path: Path) -> None:
     os.chown(path / "new" / event.id, 12345, -1)
     with Spool(str(path), owner=ME) as spool, pytest.raises(BrokenLetterError, match="regular file of user"):
         spool.read(event.id)
+
+
+def test_a_passing_fault_is_not_the_letters(path: Path) -> None:
+    """When the process has too many files open, a letter is not taken to be broken; it waits."""
+    post(path, event := opened())
+    with Spool(str(path), owner=ME) as spool:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            with pytest.raises(SpoolError):
+                spool.read(event.id)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert spool.read(event.id).user == "alice"
 
 
 def test_quarantine_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

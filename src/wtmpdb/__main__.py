@@ -40,50 +40,53 @@ Examples:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; return the exit code: 0 success, 1 failure, 2 wrong usage."""
+    """Run a command; return the exit code: 0 success, 1 failure, 2 wrong usage. No traceback reaches the user."""
     words = sys.argv if argv is None else argv
     name = os.path.basename(words[0]) if words else "wtmpdb"
-    command, rest, program = (name, words[1:], name) if name in NAMES else _chosen(words[1:])
-    if command in ("-h", "--help", "-V", "-v", "--version"):
-        from wtmpdb import __version__  # noqa: PLC0415 - not on the way of a command
-
-        print(usage() if "h" in command else f"wtmpdb {__version__}", end="" if "h" in command else "\n")
-        return 0
-    if command not in COMMANDS:
-        what = f"unknown command '{command}'" if command else "which command?"
-        print(f"wtmpdb: {what}: one of {', '.join(COMMANDS)}; see 'wtmpdb --help'", file=sys.stderr)
-        return 2
-    return guarded(command, rest, program)
-
-
-def _chosen(words: list[str]) -> tuple[str, list[str], str]:
-    command = words[0] if words else ""
-    return command, words[1:], f"wtmpdb {command}"
-
-
-def guarded(command: str, words: list[str], program: str) -> int:
-    """Run a command so that no traceback reaches the user."""
+    command, rest = (name, words[1:]) if name in NAMES else (words[1] if len(words) > 1 else "", words[2:])
+    program = name if name in NAMES else f"wtmpdb {command}".rstrip()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a help text in a locale that lacks a character of it
     try:
-        return _run(command, words, program)
+        return _run(command, rest, program)
     except WtmpdbError as error:
         complain(f"{program}: {error}", error.hint)
         return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains when it closes stdout
-        return BROKEN_PIPE
     except KeyboardInterrupt:
         complain(f"{program}: Interrupted")
         return INTERRUPTED
     except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python complains once more when it closes stdout
+        if isinstance(error, BrokenPipeError):
+            return BROKEN_PIPE
         complain(f"{program}: {error.filename or 'write error'}: {error.strerror or error}")
         return 1
 
 
 def _run(command: str, words: list[str], program: str) -> int:
+    if command in ("-h", "--help"):
+        code, said = 0, usage()
+    elif command in ("-V", "-v", "--version"):
+        from wtmpdb import __version__  # noqa: PLC0415 - not on the way of a command
+
+        code, said = 0, f"wtmpdb {__version__}\n"
+    elif command not in COMMANDS:
+        what = f"unknown command '{command}'" if command else "which command?"
+        complain(f"wtmpdb: {what}: one of {', '.join(COMMANDS)}; see 'wtmpdb --help'")
+        return 2
+    else:
+        code, said = _command(command, words, program), ""
+    print(said, end="", flush=True)
+    return code
+
+
+def _command(command: str, words: list[str], program: str) -> int:
     from importlib import import_module  # noqa: PLC0415 - so that `import wtmpdb.__main__` stays free of it
 
-    code: int = import_module(f"wtmpdb.cli.{command}").run(words, program)
-    sys.stdout.flush()
+    try:
+        code: int = import_module(f"wtmpdb.cli.{command}").run(words, program)
+    except SystemExit as ended:  # argparse, after a help text or a complaint
+        return int(ended.code or 0)
     return code
 
 

@@ -23,6 +23,9 @@ SOFT_REBOOT = "soft-reboot"
 ADOPT_WITHIN = 60 * SECOND
 """A boot row of the C tool that is this near to ours is of the same boot."""
 
+PATIENCE = 15.0
+"""Seconds for which a lock is waited for at shutdown: there is no second try."""
+
 CORRECT_FROM = 2 * SECOND
 """A clock that was wrong by less than this at boot is not worth a correction."""
 
@@ -57,13 +60,17 @@ def begin(database: str | None = None, *, system: System | None = None) -> bool:
     if database is None:
         _leave_key(boot.key)
     with Log.write(database) as log:
-        user = SOFT_REBOOT if boot.soft else REBOOT
-        # In a container the C tool takes the start of the host's kernel for that of the container.
-        spans = [(moment - ADOPT_WITHIN, moment + ADOPT_WITHIN) for moment in (boot.time, system.kernel_start())]
-        written = log.begin_boot(boot.key, boot.time, user=user, kernel=system.kernel(), adopt=spans)
+        written = _write_row(log, boot, system)
     if written and database is None and not boot.soft and not audit.sent_by_others():
         audit.send(audit.SYSTEM_BOOT)
     return written
+
+
+def _write_row(log: Log, boot: Now, system: System) -> bool:
+    user = SOFT_REBOOT if boot.soft else REBOOT
+    # In a container the C tool takes the start of the host's kernel for that of the container.
+    spans = [(moment - ADOPT_WITHIN, moment + ADOPT_WITHIN) for moment in (boot.time, system.kernel_start())]
+    return log.begin_boot(boot.key, boot.time, user=user, kernel=system.kernel(), adopt=spans)
 
 
 def correct(database: str | None = None, *, system: System | None = None) -> int:
@@ -82,7 +89,9 @@ def end(database: str | None = None, *, system: System | None = None) -> bool:
     """Write that this boot ends now; True when its row was closed. The rows of other boots stay as they are."""
     system = system or System()
     key = system.boot_key_left() or this_boot(system).key
-    with Log.write(database) as log:
+    with Log.write(database, timeout=PATIENCE) as log:
+        if not any(row.key == key for row in log.boots()):  # logrotate may have taken its row away
+            _write_row(log, this_boot(system), system)
         closed = log.end_boot(key, now())
     if database is None:
         _remove_key()

@@ -37,4 +37,5 @@ class DamagedLogError(LogError):
 
 def complain(message: str, hint: str = "") -> None:
     """Print an error in one line."""
-    print(message + (f" ({hint})" if hint else ""), file=sys.stderr)
+    if sys.stderr:  # None when the program was started with it closed
+        print(message + (f" ({hint})" if hint else ""), file=sys.stderr)

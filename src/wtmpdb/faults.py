@@ -7,6 +7,7 @@ import os
 import sqlite3
 
 from wtmpdb.errors import BusyLogError, DamagedLogError, FullError, LogError
+from wtmpdb.text import store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,16 +30,19 @@ class explained:  # noqa: N801 - reads as a statement: with explained(path)
 
 def _explanation(path: str, error: sqlite3.Error) -> LogError:
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    said = store(str(error).encode("utf-8", "replace"))  # it may quote names out of a hostile file
     if code in _FAULTS:
         kind, why, hint = _FAULTS[code]
     elif _is_hot(path):
         kind, why, hint = LogError, "its last writer was killed in the middle", "run 'wtmpdb recorder --once' as root to mend it"
     elif code == sqlite3.SQLITE_READONLY:
-        kind, why, hint = LogError, "cannot be written: the file or its file system is read-only", ""
-    elif "no such column" in str(error) or "no column named" in str(error):
-        kind, why, hint = DamagedLogError, f"not a history of wtmpdb: {error}", ""
+        kind, why, hint = LogError, "the file, its journal or their file system is read-only", ""
+        if _is_wal(path):
+            why, hint = "is in WAL mode, in which only its owner can read it", "run 'wtmpdb recorder --once' as root to put it back"
+    elif "no such column" in said or "no column named" in said:
+        kind, why, hint = DamagedLogError, f"not a history of wtmpdb: {said}", ""
     else:
-        kind, why, hint = LogError, str(error), ""
+        kind, why, hint = LogError, said, ""
     return kind(f"{path}: {why}", hint)
 
 
@@ -53,6 +57,15 @@ _FAULTS: dict[int, tuple[type[LogError], str, str]] = {
         "move it away and the recorder makes a new one; 'sqlite3 FILE .recover' may save what is in it",
     ),
 }
+
+
+def _is_wal(path: str) -> bool:
+    """Tell whether the header of the file names WAL: bytes 18 and 19, https://www.sqlite.org/fileformat.html."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(20)[18:] == b"\2\2"
+    except OSError:
+        return False
 
 
 def _is_hot(path: str) -> bool:

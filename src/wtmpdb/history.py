@@ -113,10 +113,12 @@ class History:
 
     def _boot(self, ident: int, login: int) -> tuple[int, int | None]:
         place = self._next_boot(login, ident)
+        key = self._boots[place - 1].key
+        if key is not None and key == self._system.boot_key():
+            return End.RUNNING, None
         if place < len(self._boots):
             return End.CRASH, self._boots[place].login
-        key = self._boots[place - 1].key
-        if key is None or key == self._system.boot_key() or not self._is_at_home():
+        if key is None or not self._is_at_home():
             return End.RUNNING, None
         return End.GONE, None  # an earlier boot of this machine; this one has no row
 
@@ -126,10 +128,10 @@ class History:
         opening = self._source.opening(ident, login)
         boots, key = self._boots, opening.boot if opening else None
         # The clock may have been wrong when the session was opened: its boot key tells its boot, not its time.
+        if key and key == self._system.boot_key():  # this very boot: its processes tell
+            return self._alive(opening, login, user, tty), None
         place = self._places.get(key or "")
         if place is None:
-            if key and key == self._system.boot_key():  # this very boot, which has no row
-                return self._alive(opening, login, user, tty), None
             place, earliest = self._next_boot(login, ident) - 1, login
         else:
             earliest = 0

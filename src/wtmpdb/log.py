@@ -14,7 +14,7 @@ import stat
 
 from wtmpdb import schema
 from wtmpdb.entry import EntryType, as_text, as_time, entry_of
-from wtmpdb.errors import LogError, NoLogError
+from wtmpdb.errors import DamagedLogError, LogError, NoLogError
 from wtmpdb.event import OPENED
 from wtmpdb.faults import explained
 from wtmpdb.scan import newest_first
@@ -151,6 +151,8 @@ class Log:
         """
         if self._has("table", "wtmp"):
             yield from newest_first(self._all, since, until)
+        elif self._has("view", "wtmp"):
+            raise DamagedLogError(f"{self.path}: not a history of wtmpdb: wtmp is a view")
 
     def entries(self, since: int | None = None, until: int | None = None) -> Iterator[Entry]:
         """Yield what `rows` yields as Entry objects."""
@@ -185,7 +187,10 @@ class Log:
         if not self._has("table", "session"):
             return None
         found = self._all("SELECT boot_key, pid, start_ticks FROM session WHERE entry_id = ? AND login = ?", (ident, login))
-        return Opening(_word(found[0][0]), found[0][1], found[0][2]) if found else None
+        if not found:
+            return None
+        pid, start = (value if type(value) is int else None for value in found[0][1:])
+        return Opening(_word(found[0][0]), pid, start)
 
     def _has(self, kind: str, name: str) -> bool:
         return bool(self._all("SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))
@@ -201,7 +206,7 @@ class Log:
             # PERSIST commits fastest; like every rollback journal it leaves the file readable for C and for users who may not write.
             self._db.execute("PRAGMA journal_mode = PERSIST")
             self._db.execute("PRAGMA synchronous = FULL")
-            if self._db.execute("PRAGMA user_version").fetchone()[0] >= schema.VERSION:
+            if self._db.execute("PRAGMA user_version").fetchone()[0] >= schema.VERSION and self._has("table", "session"):
                 return
             with self._transaction():
                 for statement in schema.statements(sqlite3.sqlite_version_info):
@@ -254,8 +259,11 @@ class Log:
             self._insert(event, event.time)
         elif session[3] is None:
             self._give_back(*session[:2])
-            self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ? AND Login = ?", (event.time, *session[:2]))
-            self._db.execute("UPDATE session SET closed_by = ? WHERE session_key = ?", (event.id, event.key))
+            changed = self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ? AND Login = ?", (event.time, *session[:2]))
+            if changed.rowcount:
+                self._db.execute("UPDATE session SET closed_by = ? WHERE session_key = ?", (event.id, event.key))
+            else:  # somebody has changed or deleted the row: the close makes it anew
+                self._insert(event, event.time)
         else:
             applied.known += 1
             return
@@ -270,8 +278,9 @@ class Log:
         self._db.execute(
             "UPDATE wtmp SET Logout = ours.Logout FROM (SELECT Logout, TTY FROM wtmp WHERE ID = ? AND Login = ?) AS ours"
             " WHERE ours.Logout > 0 AND ID = (SELECT ID FROM wtmp WHERE Logout IS NULL AND Type = 3 AND TTY = ours.TTY AND Login <= ?"
+            " AND Login >= coalesce((SELECT max(Login) FROM wtmp WHERE Type = 1 AND Login <= ?), Login)"
             " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login) ORDER BY Login DESC LIMIT 1)",
-            (ident, login, login),
+            (ident, login, login, login),
         )
 
     def _insert(self, event: Event, logout: int | None) -> None:
@@ -303,17 +312,18 @@ class Log:
     def _open_row_of_process(self, event: Event) -> tuple[int, int] | None:
         found: tuple[int, int] | None = self._db.execute(
             "SELECT wtmp.ID, wtmp.Login FROM wtmp JOIN session ON entry_id = wtmp.ID AND session.login = wtmp.Login"
-            " WHERE Logout IS NULL AND wtmp.Login <= ? AND pid = ? AND start_ticks = ? AND boot_key = ? AND closed_by IS NULL"
+            " WHERE coalesce(Logout, 0) = 0 AND pid = ? AND start_ticks = ? AND boot_key = ? AND closed_by IS NULL"
             " ORDER BY wtmp.Login DESC LIMIT 1",
-            (event.time, event.pid, event.start, event.boot),
+            (event.pid, event.start, event.boot),
         ).fetchone()
         return found
 
     def _open_row_of_tty(self, event: Event) -> tuple[int, int] | None:
         found: tuple[int, int] | None = self._db.execute(
-            "SELECT ID, Login FROM wtmp WHERE Logout IS NULL AND Type = 3 AND Login <= ?"
+            "SELECT ID, Login FROM wtmp WHERE coalesce(Logout, 0) = 0 AND Type = 3 AND Login <= ?"
+            " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = ID AND session.login = wtmp.Login AND (pid <> ? OR start_ticks <> ?))"
             " AND User = ? AND coalesce(TTY, '') = ? AND coalesce(Service, '') = ? ORDER BY Login DESC LIMIT 1",
-            (event.time, event.user, event.tty or "", event.service or ""),
+            (event.time, event.pid, event.start, event.user, event.tty or "", event.service or ""),
         ).fetchone()
         return found
 
@@ -325,6 +335,9 @@ class Log:
         """
         with explained(self.path), self._transaction():
             if self._db.execute("SELECT 1 FROM boot WHERE boot_key = ?", (key,)).fetchone():
+                # It runs: whatever closed it (the service was restarted, say) was not its end.
+                where = "WHERE (ID, Login) IN (SELECT entry_id, login FROM boot WHERE boot_key = ?)"
+                self._db.execute(f"UPDATE wtmp SET Logout = NULL {where}", (key,))  # noqa: S608 - a constant
                 return False
             theirs = self._boot_of_c(user, adopt)
             if theirs is None:

@@ -22,6 +22,7 @@ _FIRST_CHUNK = 64
 _LARGEST_CHUNK = 4096
 _KEYS = "SELECT ID, Login FROM wtmp WHERE ID > ? ORDER BY ID LIMIT 20000"
 _LARGEST_ID = 2**63 - 1
+_TYPES = [(b"INTEGER", 0), (b"INTEGER", 0), (b"TEXT", 1), (b"INTEGER", 0), (b"INTEGER", 0), (b"TEXT", 0), (b"TEXT", 0), (b"TEXT", 0)]
 
 
 def newest_first(ask: Ask, since: int | None, until: int | None) -> Iterator[list[Row]]:
@@ -37,12 +38,17 @@ def newest_first(ask: Ask, since: int | None, until: int | None) -> Iterator[lis
 def _is_strict(ask: Ask) -> bool:
     """Tell whether SQLite guards the types of the columns."""
     definition = ask("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = 'wtmp'", ())
-    return as_text(definition[0][0]).rstrip().upper().endswith(b"STRICT")
+    types = [(kind, required) for kind, required in ask("SELECT type, \"notnull\" FROM pragma_table_info('wtmp')", ())]
+    return types == _TYPES and as_text(definition[0][0]).rstrip().upper().endswith(b"STRICT")
 
 
 def _sorted_by_index(ask: Ask) -> bool:
     plan = ask("EXPLAIN QUERY PLAN SELECT ID FROM wtmp ORDER BY Login DESC, ID DESC", ())
-    return not any(b"TEMP B-TREE" in step[3] for step in plan)
+    if any(b"TEMP B-TREE" in step[3] for step in plan):
+        return False
+    # Text and blobs sort above all numbers: where the greatest login is one, the index is no guide.
+    greatest = ask("SELECT Login FROM wtmp ORDER BY Login DESC LIMIT 1", ())
+    return not greatest or not isinstance(greatest[0][0], bytes)
 
 
 def _rows_by_index(ask: Ask, since: int | None, until: int | None) -> Iterator[list[Row]]:

@@ -7,6 +7,7 @@ there by root, since the directories belong to root and nobody else may enter.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -33,6 +34,7 @@ MOST_BROKEN = 1_000
 
 _LONGEST_NAME = 64
 _LOOK_AGAIN = 0.01
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # not the letter's fault
 
 _ABANDONED = 60.0
 """Seconds after which a letter that was never renamed into new/ is taken to be left by a writer that was killed."""
@@ -133,12 +135,16 @@ class Spool:
         except FileNotFoundError:
             raise
         except OSError as error:
+            if error.errno in _PASSING:
+                raise SpoolError(f"{self.path}: {error.strerror}") from error
             raise BrokenLetterError(str(error.strerror)) from error
         try:
             facts = os.fstat(fd)
             if not stat.S_ISREG(facts.st_mode) or facts.st_uid != self._owner:
                 raise BrokenLetterError(f"not a regular file of user {self._owner}")
             return decode(os.read(fd, LETTER_LIMIT + 1), name)
+        except OSError as error:  # a disk that fails
+            raise BrokenLetterError(str(error.strerror)) from error
         finally:
             os.close(fd)
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import time
 
-SECOND = 1_000_000
+from wtmpdb.entry import SECOND
+
 BOOT_KEY = "/run/wtmpdb/boot"
 """Where `wtmpdb boot` leaves the boot key for the PAM module and for readers."""
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import time
 
-_SECOND = 1_000_000  # all spans are in µs
+from wtmpdb.entry import SECOND as _SECOND
+
+# All spans are in µs.
 _MINUTE = 60 * _SECOND
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR

@@ -360,6 +360,13 @@ class TestAddresses:
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror()))
         assert addresses.Addresses(names=False).of(host) == shown
 
+    def test_escapes_are_undone_once(self, run: Run, path: Path) -> None:
+        """A host that looks like an escape is the same host with -d as without."""
+        with edit(path) as database:
+            database.execute("UPDATE wtmp SET RemoteHost = 'x\\134012' WHERE User = 'carol'")
+        for words in (["--jsonl", "-n1"], ["--jsonl", "-n1", "-d"]):
+            assert json.loads(run(*words).out)["hostname"] == "x\\012"
+
     def test_name_to_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With -i a name that was recorded is looked up."""
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("192.0.2.44", 0))])

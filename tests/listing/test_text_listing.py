@@ -144,7 +144,9 @@ def test_quick_way(login: int, end: int) -> None:
     assert listing.render([shown]) == listing._any(shown).encode()
 
 
-@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "Africa/Monrovia"])
+@pytest.mark.parametrize(
+    "zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns", "Africa/Monrovia", "<+0523>-5:23"]
+)
 def test_quick_way_in_zones(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same holds in zones with odd offsets, around changes of the clock, and before 1900."""
     monkeypatch.setenv("TZ", zone)

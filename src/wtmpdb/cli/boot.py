@@ -29,8 +29,8 @@ def run(words: Sequence[str], program: str) -> int:
         moved = boot.correct(wishes.file)
         said = f"the time of this boot was corrected by {moved / 1_000_000:+.1f} s" if moved else "the time of this boot stands"
     else:
-        take_letters(wishes.file, program)
         said = "recorded" if boot.begin(wishes.file) else "this boot has been recorded before"
+        take_letters(wishes.file, program)
     if not wishes.quiet:
         print(f"{program}: {said}")
     return 0

@@ -14,7 +14,7 @@ from wtmpdb.history import History, shown_tty
 from wtmpdb.listing.text import FULL, ISO, NOTIME, SHORT, TIME_FORMATS, Style, TextListing, trailer
 from wtmpdb.log import DATABASE, Log
 from wtmpdb.system import System
-from wtmpdb.text import restore
+from wtmpdb.text import restore, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ Examples:
 """
 
 _LARGEST_LIMIT = 2**32 - 1
+_MERGED_AT_ONCE = 512
+_MOST_REMEMBERED = 20_000
 _SPACE = " \t\n\v\f\r"
 _NOT_ENDED = (End.STILL, End.UNKNOWN, End.RUNNING)
 _OLD_FILE = "/var/log/wtmp"
@@ -255,9 +257,11 @@ def _bounds(wishes: Wishes) -> tuple[int | None, int | None]:
 def _merged(streams: list[Iterator[list[Line]]]) -> Iterator[list[Line]]:
     """Merge by time, newest first."""
     from heapq import merge  # noqa: PLC0415 - seldom
+    from itertools import islice  # noqa: PLC0415
 
-    for line in merge(*((line for chunk in stream for line in chunk) for stream in streams), key=lambda line: -line[5]):
-        yield [line]
+    lines = merge(*((line for chunk in stream for line in chunk) for stream in streams), key=lambda line: -line[5])
+    while chunk := list(islice(lines, _MERGED_AT_ONCE)):
+        yield chunk
 
 
 def _chosen(chunks: Iterable[list[Line]], wishes: Wishes, now: int) -> Iterator[list[Line]]:
@@ -307,6 +311,8 @@ class _Found(dict["bytes | None", bool]):
         self._wanted = frozenset(wanted)
 
     def __missing__(self, text: bytes | None) -> bool:
+        if len(self) > _MOST_REMEMBERED:
+            self.clear()
         self[text] = found = self._matches(restore(text or b"")) or text in self._wanted
         return found
 
@@ -359,7 +365,10 @@ def _with_addresses(chunks: Iterator[list[Line]], program: str, *, names: bool) 
 
     addresses = Addresses(names=names)
     for chunk in chunks:
-        yield [(*line[:3], addresses.of(restore(line[3] or b"")) if line[8] == EntryType.USER_PROCESS else NO_ADDRESS, *line[4:]) for line in chunk]
+        yield [
+            (*line[:3], store(addresses.of(restore(line[3] or b""))).encode() if line[8] == EntryType.USER_PROCESS else NO_ADDRESS, *line[4:])
+            for line in chunk
+        ]
     if addresses.late:
         complain(f"{program}: looking up hosts took too long: some are shown as recorded")
 

@@ -22,8 +22,8 @@ def run(words: Sequence[str], program: str) -> int:
     from wtmpdb import boot  # noqa: PLC0415
 
     wishes = event_parser(program, "Record that the machine is being stopped.", EPILOGUE).parse_args(words)
-    take_letters(wishes.file, program)
     closed = boot.end(wishes.file)
+    take_letters(wishes.file, program)
     if not wishes.quiet:
         print(f"{program}: {'recorded' if closed else 'nothing to do: this boot has no open row'}")
     return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What `boot` and `shutdown` share: their options, and taking what waits in the spool first."""
+"""What `boot` and `shutdown` share: their options, and taking what waits in the spool."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ def take_letters(database: str | None, program: str) -> None:
     if database is not None or not spool.waiting():
         return
     try:
-        drain(wait=10.0)
+        drain(timeout=2.0, wait=2.0)
     except WtmpdbError as error:
         complain(f"{program}: {error}", error.hint)

@@ -60,14 +60,16 @@ class Spans(dict[int, "tuple[int, int, int | None, str]"]):
         at = localtime(begin)
         offset = at.tm_gmtoff
         midnight = begin - (begin + offset) % _DAY
-        if localtime(end - 1).tm_gmtoff != offset or offset % 60:
+        clock = at.tm_hour * 3600 + at.tm_min * 60 + at.tm_sec
+        steady = localtime(end - 1).tm_gmtoff == offset and offset % 60 == 0 and clock == (begin + offset) % _DAY <= _DAY - _QUARTER
+        if not steady:
             self[quarter] = unsteady = begin * SECOND, end * SECOND, None, ""
             return unsteady
         if localtime(midnight).tm_gmtoff == localtime(midnight + _DAY - 1).tm_gmtoff == offset:
             begin, end = midnight, midnight + _DAY
         day = f"{_DAYS[at.tm_wday]} {_MONTHS[at.tm_mon - 1]} {at.tm_mday:2} "
         span = begin * SECOND, end * SECOND, midnight * SECOND, day
-        for place in range(begin // _QUARTER, end // _QUARTER):
+        for place in range(-(-begin // _QUARTER), end // _QUARTER):  # midnight itself may lie within a quarter
             self[place] = span
         return span
 
