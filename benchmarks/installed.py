@@ -34,7 +34,7 @@ def installed(database: Path | None = None) -> Iterator[str]:
         _compile(package)
         text = launcher[1].replace("$python", PYTHON).replace("$prefix", name)
         if database:
-            text = text.replace("from wtmpdb.", f"import wtmpdb.log\nwtmpdb.log.DATABASE = {str(database)!r}\nfrom wtmpdb.", 1)
+            text = text.replace("from wtmpdb.", f"import wtmpdb.log; wtmpdb.log.DATABASE = {str(database)!r}; from wtmpdb.", 1)
         program = prefix / "wtmpdb"
         program.write_text(text)
         program.chmod(0o755)
