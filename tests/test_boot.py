@@ -40,8 +40,8 @@ def test_boot_and_shutdown(path: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("wtmpdb.log.DATABASE", path)
     monkeypatch.setattr(audit, "send", told.append)
     monkeypatch.setattr(audit, "sent_by_others", lambda: False)
-    assert boot.begin(system=machine)
-    assert not boot.begin(system=machine)
+    assert boot.begin(system=machine) == "written"
+    assert boot.begin(system=machine) == "known"
     assert (tmp_path / "boot").read_text() == f"{BOOT_KEY}\n"
     assert (tmp_path / "boot").stat().st_mode & 0o777 == 0o644
     assert boot.began(path) == NOON
@@ -59,7 +59,7 @@ def test_boot_goes_on(path: str) -> None:
     machine = Machine(boot=NOON)
     boot.begin(path, system=machine)
     boot.end(path, system=machine)
-    assert not boot.begin(path, system=machine)
+    assert boot.begin(path, system=machine) != "written"
     assert [row[4] for row in table(Path(path))] == [None]
     assert boot.end(path, system=machine)
 
@@ -77,8 +77,8 @@ def test_shutdown_after_logrotate(path: str) -> None:
 
 def test_shutdown_closes_no_other_boot(path: str) -> None:
     """A shutdown leaves the boots of before, and those that C recorded, as they are."""
-    make_file(Path(path), [(1, "reboot", NOON - HOUR, None, "~", "6.1", None)])
     boot.begin(path, system=Machine(key="before/0/1", boot=NOON - 9 * HOUR))
+    make_file(Path(path), [(1, "reboot", NOON - HOUR, None, "~", "6.1", None)])
     boot.begin(path, system=Machine(boot=NOON))
     boot.end(path, system=Machine(boot=NOON))
     assert [row[4] is None for row in table(Path(path))] == [True, True, False]
@@ -100,7 +100,7 @@ def test_row_of_c_is_adopted(path: str) -> None:
         make_file(Path(path), [(1, "reboot", NOON - seconds * SECOND, None, "~", "6.1", None)], ours=False)
         machine = Machine(boot=NOON)
         machine.kernel_start = lambda seconds=seconds: NOON - seconds * SECOND  # type: ignore[method-assign,misc]
-        assert not boot.begin(path, system=machine)
+        assert boot.begin(path, system=machine) != "written"
         assert [row[3] for row in table(Path(path))] == [NOON]
         assert boot.end(path, system=machine)
         os.unlink(path)
@@ -117,7 +117,7 @@ def test_correction(path: str) -> None:
 
 def test_correction_of_nothing(path: str) -> None:
     """Where this boot has no row, nothing is corrected."""
-    assert boot.correct(path, system=Machine(boot=NOON)) == 0
+    assert boot.correct(path, system=Machine(boot=NOON)) is None
     assert table(Path(path)) == []
 
 

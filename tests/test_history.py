@@ -211,3 +211,11 @@ def test_bounds_of_shutdowns() -> None:
 def test_ftp(tty: bytes, shown: bytes) -> None:
     """Lines of ftp and uucp are shown without their number."""
     assert shown_tty(tty) == shown
+
+
+def test_entries() -> None:
+    """Programmers get each entry with how it ended, in words, and when."""
+    book = Book(Boot(1, OLD, None), Boot(2, NOW, None))
+    rows = [boot_row(NOW, ident=2), session(OLD + 5), session(OLD + 1, OLD + 2)]
+    ended = [(entry.user, end, when) for entry, end, when in History(book, Machine(), at_home=True).entries([rows])]
+    assert ended == [("reboot", "running", None), ("alice", "crash", NOW), ("alice", "logout", OLD + 2)]

@@ -514,8 +514,8 @@ class TestBoots:
     def test_once(self, path: Path) -> None:
         """A boot is written once, however often it is reported."""
         with Log.write(str(path)) as log:
-            assert log.begin_boot(BOOT_KEY, NOON, user="reboot", kernel="6.1")
-            assert not log.begin_boot(BOOT_KEY, NOON + 5, user="reboot", kernel="6.1")
+            assert log.begin_boot(BOOT_KEY, NOON, user="reboot", kernel="6.1") == "written"
+            assert log.begin_boot(BOOT_KEY, NOON + 5, user="reboot", kernel="6.1") == "known"
         assert table(path) == [(1, 1, "reboot", NOON, None, "~", "6.1", None)]
 
     def test_end_closes_its_own(self, path: Path) -> None:
@@ -542,18 +542,30 @@ class TestBoots:
             ((1, "reboot", NOON - 3 * SECOND, None, "~", "6.1", None), True),
             ((1, "reboot", NOON - HOUR, None, "~", "6.1", None), False),
             ((1, "reboot", NOON - 3 * SECOND, NOON - SECOND, "~", "6.1", None), False),
-            ((1, "soft-reboot", NOON - 3 * SECOND, None, "~", "6.1", None), False),
+            ((1, "soft-reboot", NOON - 3 * SECOND, None, "~", "6.1", None), True),
         ],
     )
     def test_adopt(self, path: Path, row: tuple[object, ...], adopted: bool) -> None:
-        """An open boot row that C wrote seconds before becomes ours; one of another kind, of long ago, or closed does not."""
+        """An open boot row that C wrote seconds before becomes ours, whatever kind it took it for; one of long ago, or closed, does not."""
         make_file(path, [row], ours=False)
         with Log.write(str(path)) as log:
             spans = [(NOON - 60 * SECOND, NOON + 60 * SECOND)]
-            assert log.begin_boot(BOOT_KEY, NOON, user="reboot", kernel="6.1", adopt=spans) is not adopted
+            done = log.begin_boot(BOOT_KEY, NOON, user="reboot", kernel="6.1", adopt=spans)
+            assert done == ("adopted" if adopted else "written")
             assert len(log.boots()) == (1 if adopted else 2)
             assert log.end_boot(BOOT_KEY, NOON + 5)
         assert logins(path)[0] == ("reboot", NOON, NOON + 5)
+
+
+@ROOT_ONLY
+def test_closed_history_has_a_closed_journal(path: Path) -> None:
+    """When an administrator lets only some read the history, its journal, which stays, follows with the next login."""
+    apply(path, opened(host="secret.example"))
+    os.chown(path, -1, 12345)
+    path.chmod(0o640)
+    apply(path, opened(time=NOON + 1))
+    journal = path.with_name("wtmp.db-journal").stat()
+    assert (stat.S_IMODE(journal.st_mode), journal.st_gid) == (0o640, 12345)
 
 
 def test_parallel_writers(path: Path) -> None:

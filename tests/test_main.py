@@ -31,7 +31,7 @@ def test_version(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"wtmpdb {__version__}\n"
 
 
-@pytest.mark.parametrize(("words", "what"), [([], "which command?"), (["lats"], "unknown command 'lats'"), (["-z"], "unknown command '-z'")])
+@pytest.mark.parametrize(("words", "what"), [([], "no command given"), (["lats"], "unknown command 'lats'"), (["-z"], "unknown command '-z'")])
 def test_wrong_command(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing or unknown command is wrong usage, in one line."""
     assert main(["wtmpdb", *words]) == 2
@@ -71,7 +71,7 @@ def test_recorder_without_a_spool(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["wtmpdb", "recorder", "--once", "--spool", str(tmp_path / "none")]) == 1
     error = capsys.readouterr().err
     assert error.startswith("wtmpdb recorder: ")
-    assert "No such file or directory (install.sh makes it" in error
+    assert "No such file or directory (a spool is a directory with tmp, new and bad in it" in error
     assert error.count("\n") == 1
 
 

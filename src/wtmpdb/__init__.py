@@ -14,28 +14,52 @@ from __future__ import annotations
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BusyLogError": "wtmpdb.errors",
+    "DamagedLogError": "wtmpdb.errors",
+    "End": "wtmpdb.entry",
     "Entry": "wtmpdb.entry",
     "EntryType": "wtmpdb.entry",
     "Event": "wtmpdb.event",
     "History": "wtmpdb.history",
     "Log": "wtmpdb.log",
     "LogError": "wtmpdb.errors",
+    "NoLogError": "wtmpdb.errors",
     "Spool": "wtmpdb.spool",
     "System": "wtmpdb.system",
     "WtmpdbError": "wtmpdb.errors",
 }
 
-__all__ = ["Entry", "EntryType", "Event", "History", "Log", "LogError", "Spool", "System", "WtmpdbError", "__version__"]
+__all__ = [
+    "BusyLogError",
+    "DamagedLogError",
+    "End",
+    "Entry",
+    "EntryType",
+    "Event",
+    "History",
+    "Log",
+    "LogError",
+    "NoLogError",
+    "Spool",
+    "System",
+    "WtmpdbError",
+    "__version__",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from wtmpdb.entry import Entry, EntryType
-    from wtmpdb.errors import LogError, WtmpdbError
+    from wtmpdb.entry import End, Entry, EntryType
+    from wtmpdb.errors import BusyLogError, DamagedLogError, LogError, NoLogError, WtmpdbError
     from wtmpdb.event import Event
     from wtmpdb.history import History
     from wtmpdb.log import Log
     from wtmpdb.spool import Spool
     from wtmpdb.system import System
+
+
+def __dir__() -> list[str]:
+    """Name what is public."""
+    return __all__
 
 
 def __getattr__(name: str) -> object:

@@ -71,7 +71,7 @@ def _run(command: str, words: list[str], program: str) -> int:
 
         code, said = 0, f"wtmpdb {__version__}\n"
     elif command not in COMMANDS:
-        what = f"unknown command '{command}'" if command else "which command?"
+        what = f"unknown command '{command}'" if command else "no command given"
         complain(f"wtmpdb: {what}: one of {', '.join(COMMANDS)}; see 'wtmpdb --help'")
         return 2
     else:

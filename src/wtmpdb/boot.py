@@ -13,15 +13,15 @@ import time
 
 from wtmpdb import audit
 from wtmpdb.entry import SECOND, now
-from wtmpdb.errors import LogError
-from wtmpdb.log import Log
+from wtmpdb.errors import LogError, NoLogError
+from wtmpdb.log import WRITTEN, Log
 from wtmpdb.system import BOOT_KEY, System
 
 REBOOT = "reboot"
 SOFT_REBOOT = "soft-reboot"
 
 ADOPT_WITHIN = 60 * SECOND
-"""A boot row of the C tool that is this near to ours is of the same boot."""
+"""A boot row of the C tool that is at most this much earlier than ours is of the same boot."""
 
 PATIENCE = 15.0
 """Seconds for which a lock is waited for at shutdown: there is no second try."""
@@ -53,33 +53,36 @@ def this_boot(system: System) -> Now:
     return Now(system.make_boot_key(soft_reboots), began, soft=soft_reboots > 0)
 
 
-def begin(database: str | None = None, *, system: System | None = None) -> bool:
-    """Write the row of this boot, once however often it is called; True when it was written now."""
+def begin(database: str | None = None, *, system: System | None = None) -> str:
+    """Write the row of this boot, once however often it is called; return what `Log.begin_boot` did."""
     system = system or System()
     boot = this_boot(system)
     if database is None:
         _leave_key(boot.key)
     with Log.write(database) as log:
-        written = _write_row(log, boot, system)
-    if written and database is None and not boot.soft and not audit.sent_by_others():
+        done = _write_row(log, boot, system)
+    if done == WRITTEN and database is None and not boot.soft and not audit.sent_by_others():
         audit.send(audit.SYSTEM_BOOT)
-    return written
+    return done
 
 
-def _write_row(log: Log, boot: Now, system: System) -> bool:
+def _write_row(log: Log, boot: Now, system: System) -> str:
     user = SOFT_REBOOT if boot.soft else REBOOT
-    # In a container the C tool takes the start of the host's kernel for that of the container.
-    spans = [(moment - ADOPT_WITHIN, moment + ADOPT_WITHIN) for moment in (boot.time, system.kernel_start())]
+    # Where the C tool was started late it takes the time of that; in a container, the start of the host's kernel for that of the container.
+    kernel_start = system.kernel_start()
+    spans = [(boot.time - ADOPT_WITHIN, max(now(), boot.time + ADOPT_WITHIN)), (kernel_start - ADOPT_WITHIN, kernel_start + ADOPT_WITHIN)]
     return log.begin_boot(boot.key, boot.time, user=user, kernel=system.kernel(), adopt=spans)
 
 
-def correct(database: str | None = None, *, system: System | None = None) -> int:
-    """Correct when this boot began, if the clock has been set since; return by how much, in µs."""
+def correct(database: str | None = None, *, system: System | None = None) -> int | None:
+    """Correct when this boot began, if the clock has been set since; return by how much, in µs, or None when this boot has no row."""
     system = system or System()
     boot = this_boot(system)
     with Log.write(database) as log:
         recorded = next((row.login for row in log.boots() if row.key == boot.key), None)
-        if recorded is None or abs(boot.time - recorded) < CORRECT_FROM:
+        if recorded is None:
+            return None
+        if abs(boot.time - recorded) < CORRECT_FROM:
             return 0
         log.move_boot(boot.key, boot.time)
         return boot.time - recorded
@@ -102,11 +105,15 @@ def end(database: str | None = None, *, system: System | None = None) -> bool:
 
 def began(database: str | None = None) -> int:
     """Return when the newest boot in the file began, in µs; raises LogError when there is none."""
-    with Log.read(database) as log:
-        boots = log.boots()
-        if not boots:
-            raise LogError(f"{log.path}: no boot has been recorded", "'wtmpdb boot' does it, as wtmpdb-boot.service")
-        return boots[-1].login
+    hint = "'wtmpdb boot' does it, as wtmpdb-boot.service"
+    try:
+        with Log.read(database) as log:
+            boots = log.boots()
+    except NoLogError as error:
+        raise NoLogError(str(error), f"no boot has been recorded yet: {hint}") from error
+    if not boots:
+        raise LogError(f"{log.path}: no boot has been recorded", hint)
+    return boots[-1].login
 
 
 def _ask_systemd(*properties: str) -> dict[str, int]:

@@ -33,6 +33,7 @@ def _explanation(path: str, error: sqlite3.Error) -> LogError:
     said = store(str(error).encode("utf-8", "replace"))  # it may quote names out of a hostile file
     if code in _FAULTS:
         kind, why, hint = _FAULTS[code]
+        hint = hint or _old_file_hint(path)
     elif _is_hot(path):
         kind, why, hint = LogError, "its last writer was killed in the middle", "run 'wtmpdb recorder --once' as root to mend it"
     elif code == sqlite3.SQLITE_READONLY:
@@ -50,13 +51,22 @@ _FAULTS: dict[int, tuple[type[LogError], str, str]] = {
     sqlite3.SQLITE_BUSY: (BusyLogError, "locked by another program", "try again, or find the program with 'fuser'"),
     sqlite3.SQLITE_LOCKED: (BusyLogError, "locked by another program", "try again"),
     sqlite3.SQLITE_FULL: (FullError, "no space left on the device", "make room: what waits in the spool is not lost"),
-    sqlite3.SQLITE_NOTADB: (DamagedLogError, "not a database", "a wtmp file of old is read by util-linux's 'last'"),
+    sqlite3.SQLITE_NOTADB: (DamagedLogError, "not a database", ""),
     sqlite3.SQLITE_CORRUPT: (
         DamagedLogError,
         "the database is damaged",
         "move it away and the recorder makes a new one; 'sqlite3 FILE .recover' may save what is in it",
     ),
 }
+
+
+def _old_file_hint(path: str) -> str:
+    """Return what to do with a file that is no database but looks like records of wtmp, which have 384 bytes on most machines."""
+    try:
+        size = os.path.getsize(path)
+    except OSError:
+        return ""
+    return "a wtmp file of old is read by util-linux's 'last'" if size and size % 384 == 0 else ""
 
 
 def _is_wal(path: str) -> bool:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from wtmpdb.entry import SECOND, End, EntryType
+from wtmpdb.entry import SECOND, End, EntryType, entry_of
+from wtmpdb.system import System
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Protocol
 
-    from wtmpdb.entry import Line, Row
+    from wtmpdb.entry import Entry, Line, Row
     from wtmpdb.log import Boot, Opening
-    from wtmpdb.system import System
 
     class Source(Protocol):
         """What history asks of a log."""
@@ -50,10 +50,10 @@ def _after(shutdown: Line, line: Line) -> bool:
 class History:
     """What rows of one log mean. ``at_home`` says that the log is known to be this machine's; None lets its boots decide."""
 
-    def __init__(self, source: Source, system: System, *, at_home: bool | None = None) -> None:
-        """Ask ``source`` for boots and processes, ``system`` for what lives, both only when a row needs it."""
+    def __init__(self, source: Source, system: System | None = None, *, at_home: bool | None = None) -> None:
+        """Ask ``source``, a log, for boots and processes, ``system``, this machine, for what lives, both only when a row needs it."""
         self._source = source
-        self._system = system
+        self._system = system or System()
         self._at_home = at_home
         self._boots_read: list[Boot] | None = None
         self._places: dict[str, int] = {}
@@ -64,6 +64,16 @@ class History:
         user_process = EntryType.USER_PROCESS
         for chunk in chunks:
             yield [row if row[6] and row[8] == user_process else self._line(row) for row in chunk]
+
+    def entries(self, chunks: Iterable[list[Row]]) -> Iterator[tuple[Entry, str, int | None]]:
+        """Yield each entry with how it ended (a word of `End.WORDS`) and when (µs, None where it has not, or nobody knows).
+
+        ``chunks`` are what `Log.rows` yields, of the same log.
+        """
+        for chunk in chunks:
+            for row in chunk:
+                line = self._line(row)
+                yield entry_of(row), End.WORDS[line[0]], line[6]
 
     def lines_with_shutdowns(self, chunks: Iterable[list[Row]], since: int | None = None, until: int | None = None) -> Iterator[list[Line]]:
         """Do as `lines`, with a line for each shutdown between them; ``since`` and ``until`` bound these too (µs, inclusive)."""

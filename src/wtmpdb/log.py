@@ -36,6 +36,10 @@ _MODE = 0o644
 _GROUP = "utmp"
 
 
+WRITTEN, ADOPTED, REOPENED, KNOWN = "written", "adopted", "reopened", "known"
+"""What `Log.begin_boot` did."""
+
+
 class Boot:
     """A row of type BOOT_TIME: ``login`` is when it began, ``logout`` when it was shut down or None, in µs; ``key`` is None in rows made by C."""
 
@@ -203,6 +207,7 @@ class Log:
 
     def _prepare(self) -> None:
         with explained(self.path):
+            _give_modes_to_journal(self.path)
             # PERSIST commits fastest; like every rollback journal it leaves the file readable for C and for users who may not write.
             self._db.execute("PRAGMA journal_mode = PERSIST")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -327,37 +332,37 @@ class Log:
         ).fetchone()
         return found
 
-    def begin_boot(self, key: str, time: int, *, user: str, kernel: str, adopt: Sequence[tuple[int, int]] = ()) -> bool:
-        """Write the row of the boot called ``key`` that began at ``time`` (µs), once however often this is called; True when it was made now.
+    def begin_boot(self, key: str, time: int, *, user: str, kernel: str, adopt: Sequence[tuple[int, int]] = ()) -> str:
+        """Write the row of the boot called ``key`` that began at ``time`` (µs), once however often this is called.
 
-        If the newest boot in the file is one of the same kind that the C tool wrote, with a time within one of the spans ``adopt`` (µs), that row
-        becomes ours instead.
+        If the newest boot in the file is one that the C tool wrote, with a time within one of the spans ``adopt`` (µs), that row becomes ours
+        instead. Returns WRITTEN, ADOPTED, REOPENED when the row of this boot had been closed, or KNOWN.
         """
         with explained(self.path), self._transaction():
             if self._db.execute("SELECT 1 FROM boot WHERE boot_key = ?", (key,)).fetchone():
                 # It runs: whatever closed it (the service was restarted, say) was not its end.
                 where = "WHERE (ID, Login) IN (SELECT entry_id, login FROM boot WHERE boot_key = ?)"
-                self._db.execute(f"UPDATE wtmp SET Logout = NULL {where}", (key,))  # noqa: S608 - a constant
-                return False
-            theirs = self._boot_of_c(user, adopt)
+                changed = self._db.execute(f"UPDATE wtmp SET Logout = NULL {where} AND coalesce(Logout, 0) > 0", (key,))  # noqa: S608 - a constant
+                return REOPENED if changed.rowcount else KNOWN
+            theirs = self._boot_of_c(adopt)
             if theirs is None:
                 insert = "INSERT INTO wtmp (Type, User, Login, TTY, RemoteHost) VALUES (?, ?, ?, '~', ?)"
                 ident = self._db.execute(insert, (EntryType.BOOT_TIME, user, time, kernel)).lastrowid
             else:
                 ident = theirs
-                self._db.execute("UPDATE wtmp SET Login = ? WHERE ID = ?", (time, ident))
+                self._db.execute("UPDATE wtmp SET Login = ?, User = ? WHERE ID = ?", (time, user, ident))
             self._db.execute("INSERT OR REPLACE INTO boot VALUES (?, ?, ?)", (ident, time, key))
-            return theirs is None
+            return WRITTEN if theirs is None else ADOPTED
 
-    def _boot_of_c(self, user: str, spans: Sequence[tuple[int, int]]) -> int | None:
+    def _boot_of_c(self, spans: Sequence[tuple[int, int]]) -> int | None:
         newest = self._db.execute(
-            "SELECT ID, User, Login, Logout, EXISTS (SELECT 1 FROM boot WHERE entry_id = ID AND boot.login = wtmp.Login)"
+            "SELECT ID, Login, Logout, EXISTS (SELECT 1 FROM boot WHERE entry_id = ID AND boot.login = wtmp.Login)"
             " FROM wtmp WHERE Type = 1 ORDER BY ID DESC LIMIT 1"
         ).fetchone()
         if newest is None:
             return None
-        ident, its_user, login, logout, ours = newest
-        is_theirs = not ours and not logout and its_user == user.encode() and any(first <= login <= last for first, last in spans)
+        ident, login, logout, ours = newest
+        is_theirs = not ours and not logout and any(first <= login <= last for first, last in spans)
         return ident if is_theirs else None
 
     def end_boot(self, key: str, time: int) -> bool:
@@ -422,6 +427,25 @@ def _create(path: str) -> None:
     try:
         os.fchmod(fd, _MODE)
         _give_to_group(fd)
+    finally:
+        os.close(fd)
+
+
+def _give_modes_to_journal(path: str) -> None:
+    """Let nobody read in the journal, which stays and holds pieces of the history, who may not read the history."""
+    real = os.path.realpath(path)
+    try:
+        wanted, fd = os.stat(real), os.open(f"{real}-journal", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return  # there is none; SQLite makes it with the modes of the file
+    try:
+        found = os.fstat(fd)
+        if stat.S_IMODE(found.st_mode) != stat.S_IMODE(wanted.st_mode):
+            os.fchmod(fd, stat.S_IMODE(wanted.st_mode))
+        if found.st_gid != wanted.st_gid:
+            os.fchown(fd, -1, wanted.st_gid)
+    except PermissionError:
+        pass  # not the owner: then it is not for us to give
     finally:
         os.close(fd)
 

@@ -92,7 +92,8 @@ class Spool:
         try:
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         except OSError as error:
-            hint = "install.sh makes it" if isinstance(error, FileNotFoundError) else "only root may empty the spool"
+            hint = "a spool is a directory with tmp, new and bad in it; install.sh makes that of the machine"
+            hint = hint if isinstance(error, FileNotFoundError) else "only root may empty the spool"
             raise SpoolError(f"{self._full(name, parent)}: {error.strerror}", hint) from error
         self._open.append(fd)
         facts = os.fstat(fd)

@@ -280,7 +280,7 @@ def test_under_the_name_last(path: Path, capfd: pytest.CaptureFixture[str]) -> N
 def test_no_history_yet(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing has been recorded yet, that is said, and the file of old is named."""
     old = tmp_path / "old"
-    old.touch()
+    old.write_bytes(bytes(384))
     monkeypatch.setattr(last, "DATABASE", str(tmp_path / "absent.db"))
     monkeypatch.setattr(last, "_OLD_FILE", str(old))
     ran = run(file=False)

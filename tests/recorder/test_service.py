@@ -132,6 +132,17 @@ def test_gives_up(running: Running) -> None:
     assert len(os.listdir(running.spool / "new")) == 1
 
 
+def test_no_spool(running: Running) -> None:
+    """Without a spool it ends at once: one will not be there in a moment."""
+    running.spool.rename(running.spool.with_name("gone"))
+    began = time.monotonic()
+    running.start()
+    code, said = running.wait()
+    assert code == 1
+    assert "No such file" in said
+    assert time.monotonic() - began < 5
+
+
 def test_locked_for_a_while(running: Running) -> None:
     """A lock that somebody holds delays the row, no more."""
     Log.write(str(running.database)).close()

@@ -9,6 +9,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SAID = {
+    "written": "recorded",
+    "adopted": "recorded: the row that the C tool had written was taken over",
+    "reopened": "the row of this boot had been closed: opened again",
+    "known": "this boot has been recorded before",
+}
+
 EPILOGUE = """
 wtmpdb-boot.service runs it; it writes one row for each boot, however often it is called.
 
@@ -26,11 +33,16 @@ def run(words: Sequence[str], program: str) -> int:
     parser.add_argument("--correct", action="store_true", help="correct the recorded time of this boot by the clock of now")
     wishes = parser.parse_args(words)
     if wishes.correct:
-        moved = boot.correct(wishes.file)
-        said = f"the time of this boot was corrected by {moved / 1_000_000:+.1f} s" if moved else "the time of this boot stands"
+        said = _corrected(boot.correct(wishes.file))
     else:
-        said = "recorded" if boot.begin(wishes.file) else "this boot has been recorded before"
+        said = SAID[boot.begin(wishes.file)]
         take_letters(wishes.file, program)
     if not wishes.quiet:
         print(f"{program}: {said}")
     return 0
+
+
+def _corrected(moved: int | None) -> str:
+    if moved is None:
+        return "this boot has not been recorded: nothing to correct"
+    return f"the time of this boot was corrected by {moved / 1_000_000:+.1f} s" if moved else "the time of this boot stands"

@@ -206,7 +206,12 @@ def _hint(error: LogError, wishes: Wishes) -> str:
     if wishes.files or not isinstance(error, NoLogError):
         return ""
     hint = "nothing has been recorded yet"
-    return f"{hint}; the history of before is in {_OLD_FILE}, which util-linux's 'last' reads" if os.path.exists(_OLD_FILE) else hint
+    try:
+        if os.path.getsize(_OLD_FILE):
+            hint += f"; the history of before is in {_OLD_FILE}, which util-linux's 'last' reads"
+    except OSError:
+        pass
+    return hint
 
 
 def _drain(program: str) -> None:

@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EPILOGUE = """
-wtmpdb-boot.service runs it when it is stopped; it closes the row of this boot, no other.
+wtmpdb-boot.service runs it when it is stopped; it closes the row of this boot, no other. Run by hand while the machine goes on it says what is
+not so, until 'wtmpdb boot' opens the row again.
 
-Example:
-  wtmpdb shutdown
+Example, for a machine without systemd, in the script that stops it:
+  wtmpdb shutdown --quiet
 """
 
 

@@ -13,7 +13,7 @@ import time
 
 from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.recorder.drain import drain
-from wtmpdb.spool import SPOOL
+from wtmpdb.spool import SPOOL, BusyError, SpoolError
 
 IDLE = 5.0
 """Seconds without a poke after which the service ends."""
@@ -36,6 +36,8 @@ def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE
         try:
             drained = drain(database, spool, wait=RETRY)
         except WtmpdbError as error:
+            if isinstance(error, SpoolError) and not isinstance(error, BusyError):
+                raise  # a spool that is not there, or not ours, will not be there in a moment
             failures += 1
             complain(f"wtmpdb recorder: {error}", error.hint)
             if failures == TRIES:
