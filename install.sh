@@ -184,4 +184,8 @@ install_units
 live_with_c
 install_pam
 start_units
-say "done: 'wtmpdb last' shows the history"
+if [ -e "$database" ]; then
+    say "done: 'wtmpdb last' shows the history"
+else
+    say "done: the history begins with the next boot"
+fi

@@ -10,6 +10,7 @@ import re
 import runpy
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from support import SECOND, make_file
-from wtmpdb import __version__
+from wtmpdb import __version__, schema
 from wtmpdb.__main__ import COMMANDS, main
 from wtmpdb.cli.last import OPTIONS
 
@@ -221,13 +222,14 @@ class TestExamples:
             assert (ran.stdout, ran.stderr) == (shown, ""), line
 
     def test_python(self, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        """The Python example in README.md runs and prints what is shown behind it."""
+        """Each Python example in README.md runs and prints what is shown behind it."""
         monkeypatch.setattr("wtmpdb.log.DATABASE", str(demo))
         found = [(language, text) for language, text in blocks(README) if language in ("python", "text")]
-        assert [language for language, _ in found] == ["python", "text"]
-        (tmp_path / "example.py").write_text(found[0][1])
-        runpy.run_path(str(tmp_path / "example.py"))
-        assert capsys.readouterr().out == found[1][1]
+        assert [language for language, _ in found] == ["python", "text"] * 2
+        for (_, code), (_, shown) in (found[:2], found[2:]):
+            (tmp_path / "example.py").write_text(code)
+            runpy.run_path(str(tmp_path / "example.py"))
+            assert capsys.readouterr().out == shown
 
 
 class TestReferences:
@@ -252,7 +254,7 @@ class TestReferences:
 
     def test_changelog_names_the_version(self) -> None:
         """CHANGELOG.md has a section on this version."""
-        assert f"\n## {__version__}\n" in (ROOT / "CHANGELOG.md").read_text().replace("[", "").replace("]", "")
+        assert f"\n## {__version__} - 20" in (ROOT / "CHANGELOG.md").read_text()
 
     @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
     def test_links_resolve(self, document: Path) -> None:
@@ -279,3 +281,16 @@ class TestReferences:
 def section_of_readme(name: str) -> str:
     """Return a section of README.md."""
     return README.read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+
+
+def test_the_format_names_all_tables_and_columns() -> None:
+    """docs/format.md describes every table, column, index and trigger of the database."""
+    text = (ROOT / "docs" / "format.md").read_text()
+    database = sqlite3.connect(":memory:")
+    for statement in (*schema.statements(sqlite3.sqlite_version_info), *schema.INDEXES):
+        database.execute(statement)
+    named = "type IN ('table', 'index', 'trigger') AND name NOT LIKE 'sqlite_%'"
+    names = {name for (name,) in database.execute(f"SELECT name FROM sqlite_master WHERE {named}")}
+    names |= {column for table in names for (column,) in database.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    database.close()
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
