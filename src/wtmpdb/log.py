@@ -35,7 +35,6 @@ _INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes fro
 _MODE = 0o644
 _GROUP = "utmp"
 
-
 WRITTEN, ADOPTED, REOPENED, KNOWN = "written", "adopted", "reopened", "known"
 """What `Log.begin_boot` did."""
 
@@ -317,7 +316,7 @@ class Log:
     def _open_row_of_process(self, event: Event) -> tuple[int, int] | None:
         found: tuple[int, int] | None = self._db.execute(
             "SELECT wtmp.ID, wtmp.Login FROM wtmp JOIN session ON entry_id = wtmp.ID AND session.login = wtmp.Login"
-            " WHERE coalesce(Logout, 0) = 0 AND pid = ? AND start_ticks = ? AND boot_key = ? AND closed_by IS NULL"
+            " WHERE Logout IS NULL AND pid = ? AND start_ticks = ? AND boot_key = ? AND closed_by IS NULL"
             " ORDER BY wtmp.Login DESC LIMIT 1",
             (event.pid, event.start, event.boot),
         ).fetchone()
