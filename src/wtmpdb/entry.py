@@ -120,8 +120,8 @@ def as_text(value: object) -> bytes:
 
 def clean(row: Row) -> Row:
     """Return the row with the types that it should have, whatever stood in the file."""
-    kind, user, tty, host, service, login, logout, ident, type_ = row
-    return (kind, as_text(user), _bytes(tty), _bytes(host), _bytes(service), as_time(login) or 0, as_time(logout), ident, as_time(type_) or 0)
+    how, user, tty, host, service, login, logout, ident, type_ = row
+    return (how, as_text(user), _bytes(tty), _bytes(host), _bytes(service), as_time(login) or 0, as_time(logout), ident, as_time(type_) or 0)
 
 
 def _bytes(value: object) -> bytes | None:
