@@ -21,9 +21,9 @@ from wtmpdb.scan import newest_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from wtmpdb.entry import Entry, Row
     from wtmpdb.event import Event
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 DATABASE = "/var/lib/wtmpdb/wtmp.db"
 """The history of this machine; on Debian 13 a link to where the C tools of that system keep it."""
 
-_INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from setup, not while logins wait
+PRIVATE = "private"
+"""The name of a file beside a history: while it is there, a history that is made anew can be read by root and the group only."""
+
+_INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait
 _MODE = 0o644
+_PRIVATE_MODE = 0o640
 _GROUP = "utmp"
 
 WRITTEN, ADOPTED, REOPENED, KNOWN = "written", "adopted", "reopened", "known"
@@ -90,6 +94,7 @@ class Log:
         """Not to be called directly."""
         self.path = path
         self._db = connection
+        connection.text_factory = bytes
 
     @classmethod
     def read(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
@@ -99,34 +104,20 @@ class Log:
         LogError for anything else that stands in the way.
         """
         path = DATABASE if path is None else path
-        _look_at(path)
-        return cls._connected(path, "ro", timeout)
+        look_at(path)
+        return cls(path, connect(path, "ro", timeout))
 
     @classmethod
     def write(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
-        """Open for writing; the file, its tables and (in a small file) its indexes are made where they are missing."""
+        """Open for writing; the file, its tables and (in a small file) its indexes are made where there are none.
+
+        Tables of an older or a newer version stay as they are, and are written to: what we add only ever grows.
+        """
         path = DATABASE if path is None else path
         _create(path)
-        log = cls._connected(path, "rw", timeout)
+        log = cls(path, connect(path, "rw", timeout))
         try:
-            log._prepare()  # noqa: SLF001 - our own
-        except BaseException:
-            log.close()
-            raise
-        return log
-
-    @classmethod
-    def _connected(cls, path: str, mode: str, timeout: float) -> Log:
-        with explained(path):
-            connection = sqlite3.connect(_uri(path, mode), uri=True, timeout=timeout, isolation_level=None)
-        connection.text_factory = bytes
-        log = cls(path, connection)
-        try:
-            with explained(path):
-                # A file from elsewhere must not run functions through views or triggers of its own.
-                connection.execute("PRAGMA trusted_schema = OFF")
-                connection.execute("PRAGMA cache_size = -8000")
-                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+            log._prepare()
         except BaseException:
             log.close()
             raise
@@ -205,24 +196,13 @@ class Log:
     # Writing
 
     def _prepare(self) -> None:
-        with explained(self.path):
-            _give_modes_to_journal(self.path)
-            # PERSIST commits fastest; like every rollback journal it leaves the file readable for C and for users who may not write.
-            self._db.execute("PRAGMA journal_mode = PERSIST")
-            self._db.execute("PRAGMA synchronous = FULL")
-            if self._db.execute("PRAGMA user_version").fetchone()[0] >= schema.VERSION and self._has("table", "session"):
-                return
-            with self._transaction():
-                for statement in schema.statements(sqlite3.sqlite_version_info):
-                    self._db.execute(statement)
-                largest = self._db.execute("SELECT max(ID) FROM wtmp").fetchone()[0] or 0
-                if largest <= _INDEX_AT_ONCE:
-                    for statement in schema.INDEXES:
-                        self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {schema.VERSION:d}")
+        prepare_to_write(self.path, self._db)
+        if not self._has("table", "session"):
+            with explained(self.path), self._transaction():
+                make_tables(self._db.execute)
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+    def _transaction(self) -> Transaction:
+        return Transaction(self._db)
 
     def apply(self, events: Iterable[Event]) -> Applied:
         """Write what happened, all in one transaction, each event once however often it comes, in whatever order.
@@ -294,7 +274,8 @@ class Log:
         )
         opened_by, closed_by = (event.id, None) if event.kind == OPENED else (None, event.id)
         self._db.execute(
-            "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO session (entry_id, login, session_key, opened_by, closed_by, boot_key, pid, start_ticks, xdg_session)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (cursor.lastrowid, event.opened, event.key, opened_by, closed_by, event.boot, event.pid, event.start, event.session),
         )
 
@@ -350,7 +331,7 @@ class Log:
             else:
                 ident = theirs
                 self._db.execute("UPDATE wtmp SET Login = ?, User = ? WHERE ID = ?", (time, user, ident))
-            self._db.execute("INSERT OR REPLACE INTO boot VALUES (?, ?, ?)", (ident, time, key))
+            self._db.execute("INSERT OR REPLACE INTO boot (entry_id, login, boot_key) VALUES (?, ?, ?)", (ident, time, key))
             return WRITTEN if theirs is None else ADOPTED
 
     def _boot_of_c(self, spans: Sequence[tuple[int, int]]) -> int | None:
@@ -382,7 +363,7 @@ class Log:
             return changed.rowcount == 1
 
 
-class _Transaction:
+class Transaction:
     """BEGIN IMMEDIATE … COMMIT, or ROLLBACK when anything goes wrong."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -401,7 +382,47 @@ class _Transaction:
                 raise
 
 
-def _look_at(path: str) -> None:
+def connect(path: str, mode: str, timeout: float) -> sqlite3.Connection:
+    """Open the file at ``path``, which is there, to read ("ro") or to write ("rw"); the driver begins no transactions. Raises LogError."""
+    with explained(path):
+        connection = sqlite3.connect(_uri(path, mode), uri=True, timeout=timeout, isolation_level=None)
+        try:
+            # A file from elsewhere must not run functions through views or triggers of its own.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA cache_size = -8000")
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def prepare_to_write(path: str, connection: sqlite3.Connection) -> None:
+    """Write as all programs that share the file can bear it. Raises LogError."""
+    with explained(path):
+        _give_modes_to_journal(path)
+        # PERSIST commits fastest; like every rollback journal it leaves the file readable for C and for users who may not write.
+        connection.execute("PRAGMA journal_mode = PERSIST")
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+def make_tables(execute: Callable[[str], Any]) -> None:
+    """Make what is missing of the tables, and in a small file the indexes; the caller has begun a transaction. A newer version stays.
+
+    ``execute`` takes a statement and returns something with ``fetchone``: a migration comes with a connection of another kind.
+    """
+    for statement in schema.statements(sqlite3.sqlite_version_info):
+        execute(statement)
+    largest = execute("SELECT max(ID) FROM wtmp").fetchone()[0] or 0
+    if largest <= _INDEX_AT_ONCE:
+        for statement in schema.INDEXES:
+            execute(statement)
+    if execute("PRAGMA user_version").fetchone()[0] < schema.VERSION:
+        execute(f"PRAGMA user_version = {schema.VERSION:d}")
+
+
+def look_at(path: str) -> None:
+    """Raise NoLogError when there is no file at ``path``, LogError when there is something else, or a file that may not be read."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError) as error:
@@ -416,15 +437,16 @@ def _look_at(path: str) -> None:
 def _create(path: str) -> None:
     """Make the file with its modes, whatever the umask, unless something is there already."""
     real = os.path.realpath(path)  # a link to a file that is not there yet is followed, as SQLite would
+    mode = _PRIVATE_MODE if os.path.exists(os.path.join(os.path.dirname(path), PRIVATE)) else _MODE
     try:
-        fd = os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
+        fd = os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     except FileExistsError:
-        _look_at(path)
+        look_at(path)
         return
     except OSError as error:
         raise LogError(f"{path}: {error.strerror}") from error
     try:
-        os.fchmod(fd, _MODE)
+        os.fchmod(fd, mode)
         _give_to_group(fd)
     finally:
         os.close(fd)

@@ -3,12 +3,15 @@
 
 The table ``wtmp`` is that of the C project wtmpdb, whose readers insist on exactly these columns in this order; all else stands in tables of
 its own, joined by ``entry_id`` and ``login``, since a file made by C may use an ID again.
+
+These tables only ever grow: a new version adds columns that need no value, and tables; it takes nothing away and gives nothing another meaning, so
+that an older program can write into a newer file. It comes with a step in ``migrations`` that adds the same to a file of the version before.
 """
 
 from __future__ import annotations
 
 VERSION = 1
-"""The version of what we add to the file, kept in its ``user_version``."""
+"""The version of what we add to the file, kept in its ``user_version``; 0 is a file without anything of ours."""
 
 ROW = "0, User, TTY, RemoteHost, Service, Login, Logout, ID, Type"
 """The columns of `wtmpdb.entry.Row`."""

@@ -11,7 +11,10 @@ import os
 import select
 import time
 
-from wtmpdb.errors import WtmpdbError, complain
+from wtmpdb import schema
+from wtmpdb.errors import LogError, WtmpdbError, complain
+from wtmpdb.log import DATABASE
+from wtmpdb.migration import bring_up_to_date, version
 from wtmpdb.recorder.drain import drain
 from wtmpdb.spool import SPOOL, BusyError, SpoolError
 
@@ -31,6 +34,7 @@ def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE
     """Drain until nothing has come for a while; return an exit code."""
     sockets = _handed_over()
     failures = 0
+    _settle_version(DATABASE if database is None else database)
     while True:
         _quiet(sockets)
         try:
@@ -49,6 +53,22 @@ def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE
             complain(f"wtmpdb recorder: {drained}")
         if not select.select(sockets, [], [], idle)[0]:
             return 0
+
+
+def _settle_version(database: str) -> None:
+    """Bring an older file up to date, say that a newer one is newer; whatever comes of it, recording goes on."""
+    try:
+        found = version(database)
+    except LogError:
+        return  # the drain will meet the same, and say so
+    try:
+        if found is not None and found < schema.VERSION:
+            bring_up_to_date(database)
+    except WtmpdbError as error:
+        complain(f"wtmpdb recorder: {error}: recording goes on with the tables as they are", error.hint)
+    if found is not None and found > schema.VERSION:
+        known = f"tables of version {found}, this one knows {schema.VERSION}"
+        complain(f"wtmpdb recorder: {database}: was written by a newer wtmpdb ({known}): recording goes on; upgrade this one")
 
 
 def _handed_over() -> list[int]:
