@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The program as install.sh installs it: the package in a site-packages of its own, byte-compiled, behind the launcher of install.sh."""
+"""The program as it is installed: the package in a site-packages of its own, byte-compiled, behind the launcher of setup."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import tempfile
@@ -13,26 +12,23 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import ROOT, Skipped
 
+from wtmpdb.installation.program import LAUNCHER
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PYTHON = "/usr/bin/python3"
 
-_HEREDOC = re.compile(r'^ *cat >"\$prefix/bin/wtmpdb\.new" <<END\n(.*?)^END$', re.MULTILINE | re.DOTALL)
-
 
 @contextmanager
 def installed(database: Path | None = None) -> Iterator[str]:
     """Make an installation for a while; yield the path of its launcher. With ``database`` that is what it takes for the history of this machine."""
-    launcher = _HEREDOC.search((ROOT / "install.sh").read_text())
-    if launcher is None:
-        raise RuntimeError("install.sh: the launcher is not where it was")
     with tempfile.TemporaryDirectory(prefix="wtmpdb-installed-") as name:
         prefix = Path(name)
         package = prefix / "lib" / f"python{_version()}" / "site-packages" / "wtmpdb"
         shutil.copytree(ROOT / "src" / "wtmpdb", package, ignore=shutil.ignore_patterns("__pycache__"))
         _compile(package)
-        text = launcher[1].replace("$python", PYTHON).replace("$prefix", name)
+        text = LAUNCHER.format(python=PYTHON, prefix=name)
         if database:
             text = text.replace("from wtmpdb.", f"import wtmpdb.log; wtmpdb.log.DATABASE = {str(database)!r}; from wtmpdb.", 1)
         program = prefix / "wtmpdb"

@@ -13,6 +13,8 @@ COMMANDS = {
     "boot": "record that the machine was started (done by a service)",
     "boottime": "print when the machine was started",
     "shutdown": "record that the machine is being stopped (done by a service)",
+    "setup": "install for good, or take everything out again",
+    "doctor": "say what is wrong with the installation, and what to do",
     "recorder": "move what logins left in the spool into the history (done by a service)",
 }
 NAMES = ("last",)  # of links to this program that stand for a command
