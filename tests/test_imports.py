@@ -112,12 +112,15 @@ def test_package() -> None:
 LAYERS = (
     ("__main__",),
     ("cli",),
+    ("doctor",),
+    ("installation",),
     ("recorder", "listing"),
-    ("boot", "audit"),
+    ("boot", "audit", "migration"),
     ("history", "log", "spool"),
     ("faults", "scan", "system"),
     ("schema",),
     ("event", "timespec", "entry"),
+    ("shipped",),
     ("text", "errors"),
     ("__init__",),
 )
