@@ -267,3 +267,20 @@ def test_another_file_is_not_this_machines(path: str, tmp_path: Path, monkeypatc
     assert boot.end(path, system=Machine(boot=NOON))
     assert (tmp_path / "boot").read_text() == "key\n"
     assert told == []
+
+
+def test_a_shell_in_a_container_finds_the_boot_of_the_service(path: str) -> None:
+    """The same process 1 and soft reboots under another boot id are the same boot: by hand it gets no second row, and can be corrected."""
+    assert boot.begin(path, system=Machine(key="a/0/23", boot=NOON)) == "written"
+    shell = Shell(key="b/0/23", boot=NOON - 100 * SECOND)
+    assert boot.begin(path, system=shell) == "known"
+    assert boot.correct(path, system=shell) == -100 * SECOND
+    assert len(table(Path(path))) == 1
+
+
+class Shell(Machine):
+    """A machine where another boot id was left by the service."""
+
+    def boot_key_left(self) -> str:
+        """Return what the service left."""
+        return "a/0/23"

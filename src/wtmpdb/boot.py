@@ -50,7 +50,16 @@ def this_boot(system: System) -> Now:
     userspace = answers.get("UserspaceTimestampMonotonic", 0)
     if soft_reboots and userspace:  # the kernel went on; systemd alone knows when its user space began anew
         began = now() - (time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 - userspace)
-    return Now(system.make_boot_key(soft_reboots), began, soft=soft_reboots > 0)
+    return Now(_key(system, soft_reboots), began, soft=soft_reboots > 0)
+
+
+def _key(system: System, soft_reboots: int) -> str:
+    """Return the key of this boot, under the boot id by which it was first known.
+
+    In a container that is the host's for a sandboxed service, which has a /proc of its own there, and another one for a shell.
+    """
+    key, left = system.make_boot_key(soft_reboots), system.boot_key_left()
+    return left if left.partition("/")[2] == key.partition("/")[2] else key
 
 
 def begin(database: str | None = None, *, system: System | None = None) -> str:
