@@ -55,7 +55,7 @@ _FAULTS: dict[int, tuple[type[LogError], str, str]] = {
     sqlite3.SQLITE_CORRUPT: (
         DamagedLogError,
         "the database is damaged",
-        "move it away and the recorder makes a new one; 'sqlite3 FILE .recover' may save what is in it",
+        "move it away and the recorder makes a new one; 'sqlite3 FILE .dump' may save what is in it, or, from SQLite 3.41 on, '.recover'",
     ),
 }
 

@@ -183,7 +183,7 @@ class TestWhole:
         world.database.write_bytes(damaged)
         problems = found(database.whole, world.case(full=full), PROBLEM)
         assert len(problems) == 1
-        assert ".recover" in problems[0]
+        assert " .dump'" in problems[0]
 
     def test_damaged_index(self, world: World) -> None:
         """An index that says something else than its table is found by the full check."""

@@ -157,7 +157,7 @@ class TestSshd:
     def test_twice(self, world: World) -> None:
         """Where sshd records by itself and the module does too, each session has two rows."""
         world.debian_13()
-        assert one(said(list(pam.sshd(world.case())), PROBLEM)).endswith("-> write skip_if=sshd into /etc/pam.d/common-session:6")
+        assert one(said(list(pam.sshd(world.case())), PROBLEM)).endswith("-> sudo wtmpdb setup, or write skip_if=sshd into /etc/pam.d/common-session:6")
 
     def test_by_itself(self, world: World) -> None:
         """Where sshd records by itself and the module leaves it out, all is well."""
@@ -169,7 +169,7 @@ class TestSshd:
     def test_by_nobody(self, world: World) -> None:
         """Where the module leaves sshd out, but sshd does not record, sessions have no row."""
         world.write("etc/pam.d/common-session", "session optional pam_wtmpdb_spool.so skip_if=sshd\n")
-        assert "they have no row -> remove skip_if=sshd" in one(said(list(pam.sshd(world.case())), PROBLEM))
+        assert "they have no row -> sudo wtmpdb setup, or remove skip_if=sshd" in one(said(list(pam.sshd(world.case())), PROBLEM))
 
     def test_without_pam(self, world: World) -> None:
         """An sshd that does not use PAM is a problem."""

@@ -169,7 +169,7 @@ def _damage(said: list[tuple[str]], path: str) -> Iterator[Finding]:
 
 def _recovery(path: str) -> str:
     path = os.path.realpath(path)
-    return f"sudo mv {path} {path}.damaged, and the recorder makes a new one; 'sqlite3 {path}.damaged .recover' may save what is in it"
+    return f"sudo mv {path} {path}.damaged, and the recorder makes a new one; 'sqlite3 {path}.damaged .dump' may save what is in it"
 
 
 def _checked_in_full(path: str) -> Iterator[Finding]:

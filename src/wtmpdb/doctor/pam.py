@@ -181,10 +181,16 @@ def sshd(case: Case) -> Iterator[Finding]:
     if not records and uses_pam(case.root) is False:
         yield problem("sshd", "'UsePAM no': sessions of sshd do not reach PAM, and are not recorded", "set 'UsePAM yes' in /etc/ssh/sshd_config")
     elif records and one.recorded:
-        yield problem("sshd", "sshd records its sessions itself, and so does the module: each has two rows", f"write skip_if=sshd into {one.ours[0]}")
+        yield problem(
+            "sshd",
+            "sshd records its sessions itself, and so does the module: each has two rows",
+            f"sudo wtmpdb setup, or write skip_if=sshd into {one.ours[0]}",
+        )
     elif one.left_out and not records:
         yield problem(
-            "sshd", "is left out by skip_if, but does not record its sessions itself: they have no row", f"remove skip_if=sshd from {one.ours[0]}"
+            "sshd",
+            "is left out by skip_if, but does not record its sessions itself: they have no row",
+            f"sudo wtmpdb setup, or remove skip_if=sshd from {one.ours[0]}",
         )
     elif records:
         yield ok("sshd", "records its sessions with a terminal itself; the module leaves it out")
