@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a working installation on this machine: packages, a virtual environment in /opt/wtmpdb and in it the PAM module; then `wtmpdb setup` puts
-# all that in its place. Running it again upgrades; the history stays.
+# all that in its place. Running it again upgrades; the history stays. Killed at any point, the program of before is there, or the new one.
 set -eu
 umask 022
 # What the caller has in the environment is not for root to follow.
@@ -73,14 +73,18 @@ build_module() {
 
 install_program() {
     say "installing into $prefix"
-    # -I: nothing is imported from the directory that this was called in. An environment whose making was cut short is made anew.
-    "$prefix/bin/python" -Im pip --version >/dev/null 2>&1 || "$python" -Im venv --clear "$prefix" ||
-        die "$prefix: cannot be made (is python3-venv there?)"
-    "$prefix/bin/python" -Im pip install --quiet --disable-pip-version-check --upgrade "$here" ||
-        die "pip could not get what it needs: is there a network? PIP_NO_INDEX and PIP_FIND_LINKS let it take files from a directory"
-    mkdir -p "$prefix/lib"
-    install -m 644 "$build/pam_wtmpdb_spool.so" "$prefix/lib/pam_wtmpdb_spool.so.new"
-    mv "$prefix/lib/pam_wtmpdb_spool.so.new" "$prefix/lib/pam_wtmpdb_spool.so"
+    # Made beside it and then put in its place. -I: nothing is imported from the directory that this was called in.
+    new=$prefix.new old=$prefix.old
+    rm -rf "$new"
+    "$python" -Im venv "$new" || die "$new: cannot be made (is python3-venv there?); nothing was changed"
+    "$new/bin/python" -Im pip install --quiet --disable-pip-version-check "$here" || die "pip could not get what it needs; nothing was changed" \
+        "(is there a network? PIP_NO_INDEX and PIP_FIND_LINKS let it take files from a directory)"
+    install -m 644 "$build/pam_wtmpdb_spool.so" "$new/lib"
+    find "$new/bin" "$new/pyvenv.cfg" -type f -exec sed -i "s|$new|$prefix|g" {} +
+    rm -rf "$old"
+    [ ! -e "$prefix" ] || mv "$prefix" "$old"
+    mv "$new" "$prefix"
+    rm -rf "$old"
 }
 
 packages=yes

@@ -56,7 +56,7 @@ def run(words: Sequence[str], program_name: str) -> int:
         parser.error("--purge goes with --undo")
     if wishes.undo and any(value is not None for value in asked.values()):
         parser.error("--undo undoes all: it goes with no other option but --root, --dry-run and --purge")
-    if os.geteuid() != 0 and not (wishes.dry_run and wishes.root == "/"):
+    if os.geteuid() != 0 and not (wishes.dry_run and wishes.root == "/" and not wishes.undo):
         raise WtmpdbError("must be run as root", f"sudo {program_name}")
     if not wishes.root:
         parser.error("--root: which directory?")

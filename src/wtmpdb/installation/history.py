@@ -75,6 +75,9 @@ def remove(changes: Changes) -> None:
         if os.path.isdir(changes.at(path)) and not changes.dry:
             changes.note(f"{path} is not empty: it stays")
     changes.remove(PRIVATE)
+    journal = f"{DATABASE}-journal"
+    if os.path.exists(changes.at(journal)) and (os.path.islink(changes.at(DATABASE)) or not os.path.exists(changes.at(DATABASE))):
+        changes.remove(journal)  # Debian's upgrade to 13 moves the history to where its sshd writes, without its journal
     if changes.root == "/":
         for name in ("boot", "poke"):
             if os.path.lexists(f"{RUNTIME}/{name}"):

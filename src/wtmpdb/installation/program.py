@@ -68,7 +68,9 @@ def put(changes: Changes, top: str, python: str, *, names: bool) -> None:
         changes.note(f"{PROGRAM} is not ours: it stays; the program is {top}/bin/wtmpdb")
     for name in NAMES if names else ():
         path = os.path.join(os.path.dirname(PROGRAM), name)
-        if not changes.link(path, os.path.basename(PROGRAM)):
+        if changes.link(path, os.path.basename(PROGRAM)):
+            changes.link(f"{COMPLETIONS}/{name}", os.path.basename(PROGRAM))
+        else:
             changes.note(f"{path} is not ours: it stays")
     for page in sorted(glob(f"{shipped.path('docs/man')}/*.[18]")):
         changes.put(f"{MANUAL}/man{page[-1]}/{os.path.basename(page)}", read(page))
