@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -25,6 +26,9 @@ from support import SECOND, make_file
 from wtmpdb import __version__, schema
 from wtmpdb.__main__ import COMMANDS, main
 from wtmpdb.cli.last import OPTIONS
+from wtmpdb.installation import places
+from wtmpdb.installation.ledger import OPTIONS as REMEMBERED
+from wtmpdb.log import DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 MAN = ROOT / "docs" / "man"
 README = ROOT / "README.md"
+OPERATORS = ROOT / "docs" / "operators.md"
 SOURCES = sorted(MAN.glob("*.md"))
 PAGES = sorted(page for page in MAN.glob("*.[18]") if not page.read_text().startswith(".so "))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -112,6 +117,47 @@ class Caught(BaseException):
         self.parser = parser
 
 
+@cache
+def options_of(command: str) -> set[str]:
+    """Return the options that a command has, from what it parses its arguments with."""
+    if command == "last":
+        return {dash + name for option in OPTIONS for dash, name in (("-", option.short), ("--", option.long)) if name}
+
+    def catch(parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        raise Caught(parser)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Caught) as caught:
+        patch.setattr(argparse.ArgumentParser, "parse_args", catch)
+        import_module(f"wtmpdb.cli.{command}").run([], f"wtmpdb {command}")
+    return {name for action in caught.value.parser._actions for name in action.option_strings}
+
+
+def shown_commands(document: Path) -> Iterator[str]:
+    """Yield the lines of shell that a document shows: in blocks, and in the running text what begins with a command of ours."""
+    for language, text in blocks(document):
+        if language == "sh" or (language == "" and document in SOURCES):
+            yield from text.replace("\\\n", " ").splitlines()
+        elif language == "console":
+            yield from re.findall(r"^\$ .*", text, re.MULTILINE)
+    if document not in SOURCES:
+        yield from re.findall(rf"(?<!`)`((?:sudo )?wtmpdb (?:{'|'.join(COMMANDS)})\b[^`]*)`", document.read_text())
+
+
+def commands_in(line: str) -> Iterator[list[str]]:
+    """Yield the words behind each ``wtmpdb`` that a line of shell runs."""
+    lexer = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    command: list[str] = []
+    for word in [*lexer, ";"]:
+        if not set(word) <= set("();<>|&"):
+            command.append(word)
+            continue
+        words = command[1:] if command[:1] == ["sudo"] else command
+        if words[:1] == ["wtmpdb"]:
+            yield words[1:]
+        command = []
+
+
 class TestManPages:
     @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_has_a_page(self, command: str) -> None:
@@ -132,24 +178,12 @@ class TestManPages:
 
     def test_options_of_last(self) -> None:
         """The page of `last` describes the options that it has, and no others."""
-        options = {dash + name for option in OPTIONS for dash, name in (("-", option.short), ("--", option.long)) if name}
-        assert described(page_of("last")) == options
+        assert described(page_of("last")) == options_of("last")
 
     @pytest.mark.parametrize("page", sorted({page_of(command) for command in COMMANDS if command != "last"}), ids=lambda page: page.name)
-    def test_options_of_the_other_commands(self, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_options_of_the_other_commands(self, page: Path) -> None:
         """The page of every other command describes the options that it has, and no others."""
-
-        def catch(parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-            raise Caught(parser)
-
-        monkeypatch.setattr(argparse.ArgumentParser, "parse_args", catch)
-        options: set[str] = set()
-        for command in COMMANDS:
-            if page_of(command) == page:
-                with pytest.raises(Caught) as caught:
-                    import_module(f"wtmpdb.cli.{command}").run([], f"wtmpdb {command}")
-                options |= {name for action in caught.value.parser._actions for name in action.option_strings}
-        assert described(page) == options
+        assert described(page) == set().union(*(options_of(command) for command in COMMANDS if page_of(command) == page))
 
     def test_options_of_the_program(self) -> None:
         """The page wtmpdb(1) describes the options that stand before a command."""
@@ -240,17 +274,42 @@ class TestReferences:
             assert line in commands
             assert os.access(ROOT / script, os.X_OK)
 
-    def test_uninstalling_undoes_what_installing_does(self) -> None:
-        """README.md says how to disable each unit that install.sh enables, and to remove each place that it writes into."""
-        commands = section_of_readme("Uninstall")
+    @pytest.mark.parametrize("document", [README, OPERATORS], ids=lambda document: document.name)
+    def test_where_everything_is(self, document: Path) -> None:
+        """README.md and docs/operators.md name every place that setup puts something into."""
+        paths = [value for name, value in vars(places).items() if name.isupper() and not name.startswith("C_") and str(value).startswith("/")]
+        names = [places.MODULE, DATABASE, *(f"{os.path.dirname(places.PROGRAM)}/{name}" for name in places.NAMES)]
+        assert [path for path in (*paths, *names) if f"`{path}" not in document.read_text()] == []
+
+    @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+    def test_commands_are_understood(self, document: Path) -> None:
+        """Every ``wtmpdb …`` that a document shows is a command that there is, with options that it has."""
+        wrong = []
+        for line in shown_commands(document):
+            for command, *words in commands_in(line):
+                known = options_of(command) if command in COMMANDS else set()
+                given = {word.partition("=")[0] for word in words if re.fullmatch(r"-[A-Za-z]|--[a-z][a-z-]*(=.*)?", word)}
+                if command not in COMMANDS or given - known:
+                    wrong.append(line)
+        assert wrong == []
+
+    def test_commands_are_found(self) -> None:
+        """What the test above looks for is found, and a command or an option that is not there would be noticed."""
+        line = "sudo wtmpdb last --open | jq .; cd /tmp && wtmpdb setup --undo --no-such # wtmpdb nothing"
+        assert list(commands_in(line)) == [["last", "--open"], ["setup", "--undo", "--no-such"]]
+        assert {"--undo", "--no-pam"} <= options_of("setup")
+        assert "--no-such" not in options_of("setup")
+        assert {"--open", "-f"} <= options_of("last")
+        for document in (README, OPERATORS, *SOURCES):
+            assert [command for line in shown_commands(document) for command in commands_in(line)] or document.name.startswith("pam_")
+
+    def test_options_of_install_are_those_of_setup(self) -> None:
+        """install.sh takes the options of setup that are remembered, each with its opposite, and its help names them."""
         script = (ROOT / "install.sh").read_text()
-        values = dict(re.findall(r'^(\w+)="?([^"\n]*)', script, re.MULTILINE))
-        for name in ("prefix", "units", "tmpfiles", "man", "profile"):
-            assert values[name] in commands
-        for unit in values["enabled"].split():
-            assert unit in commands
-        assert "pam_wtmpdb_spool.so" in commands
-        assert "/usr/local/bin/wtmpdb " in commands
+        taken = re.findall(r"--[a-z][a-z-]*", next(line for line in script.splitlines() if "--pam |" in line))
+        assert set(taken) == {f"--{no}{name.replace('_', '-')}" for name in REMEMBERED for no in ("", "no-")}
+        usage = script.partition("usage() {")[2].partition("\n}\n")[0]
+        assert all(f"--{'no-' if value else ''}{name.replace('_', '-')}" in usage for name, value in REMEMBERED.items())
 
     def test_changelog_names_the_version(self) -> None:
         """CHANGELOG.md has a section on this version."""
@@ -276,11 +335,6 @@ class TestReferences:
         hosts = "pypi.o|pythonhosted.o|deb.debian.o|security.debian.o|archive.ubuntu.c|registry.npmjs.o|proxy.golang.o|mirrors.fedoraproject.o"
         forbidden = re.compile("|".join(f"{re.escape(host)}{'rg' if host.endswith('o') else 'om'}" for host in hosts.split("|")))
         assert [path.name for path in tracked() if forbidden.search(path.read_bytes().decode("utf-8", "replace"))] == []
-
-
-def section_of_readme(name: str) -> str:
-    """Return a section of README.md."""
-    return README.read_text().partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
 def test_the_format_names_all_tables_and_columns() -> None:
