@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wtmpdb.installation.changes import Changes
 
 DISABLED = "profile of the C tool disabled"
+BEGUN = "pam-auth-update begun"
 
 LINE = f"session optional {MODULE}"
 
@@ -40,7 +41,13 @@ def put(changes: Changes, top: str, *, all_sessions: bool) -> None:
         return
     records = sshd_records(changes.root)
     changed = changes.put(f"{PROFILES}/{PROFILE}", profile(skip_sshd=records, all_sessions=all_sessions))
-    if changed or not _is_as_wanted(changes, skip_sshd=records) or _is_everywhere(changes) != all_sessions or _c_profile(changes):
+    if (
+        changed
+        or BEGUN in changes.ledger.deeds
+        or not _is_as_wanted(changes, skip_sshd=records)
+        or _is_everywhere(changes) != all_sessions
+        or _c_profile(changes)
+    ):
         _update(changes, skip_sshd=records)
     if records:
         changes.note("sshd records sessions with a terminal itself; ssh sessions without one (scp, sftp) are not recorded")
@@ -107,10 +114,14 @@ def _update(changes: Changes, *, skip_sshd: bool) -> None:
     if any(line.file == _STACK for line in pam_lines(changes.root, MODULE)) and not _is_as_wanted(changes, skip_sshd=skip_sshd):
         # It would keep the options of the old line for somebody's own.
         changes.run(*_UPDATE, "--remove", PROFILE)
+    # Killed, it may have noted our profile as one that somebody has seen, and not put it in: then only --enable does.
+    command = [*_UPDATE, *(["--enable", PROFILE] if BEGUN in changes.ledger.deeds else [])]
+    changes.ledger.add("deeds", BEGUN)
     if _c_profile(changes):
-        changes.deed(DISABLED, *_UPDATE, "--disable", C_PROFILE)
+        changes.deed(DISABLED, *command, "--disable", C_PROFILE)
     else:
-        changes.run(*_UPDATE)
+        changes.run(*command)
+    changes.ledger.drop("deeds", BEGUN)
 
 
 def _look(changes: Changes) -> None:

@@ -117,7 +117,7 @@ def _remove_files(changes: Changes, top: str) -> None:
 
 def _is_ours(changes: Changes, path: str) -> bool:
     """Tell whether what stands there now is what setup put there: a link may have been replaced by somebody's program."""
-    if os.path.dirname(path) == os.path.dirname(PROGRAM):
+    if path == PROGRAM or os.path.basename(path) in NAMES:
         return changes.is_own_link(path) or not os.path.lexists(changes.at(path))
     return not path.endswith(".so")
 
@@ -137,7 +137,8 @@ def _remove_rest(changes: Changes, top: str) -> None:
     if os.path.exists(changes.at(DATABASE)):
         changes.note(f"the history stays: {os.path.realpath(changes.at(DATABASE))}")
     if top == PREFIX:  # made by install.sh, for nothing else
-        changes.remove_tree(top)
+        for path in (f"{top}.new", f"{top}.old", top):  # the first two are left by an install.sh that was killed
+            changes.remove_tree(path)
 
 
 def _holds_nothing(changes: Changes) -> bool:
