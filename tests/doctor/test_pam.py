@@ -157,7 +157,9 @@ class TestSshd:
     def test_twice(self, world: World) -> None:
         """Where sshd records by itself and the module does too, each session has two rows."""
         world.debian_13()
-        assert one(said(list(pam.sshd(world.case())), PROBLEM)).endswith("-> sudo wtmpdb setup, or write skip_if=sshd into /etc/pam.d/common-session:6")
+        assert one(said(list(pam.sshd(world.case())), PROBLEM)).endswith(
+            "-> sudo wtmpdb setup, or write skip_if=sshd into /etc/pam.d/common-session:6"
+        )
 
     def test_by_itself(self, world: World) -> None:
         """Where sshd records by itself and the module leaves it out, all is well."""

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +23,8 @@ NEEDED = ("setpriv", "unshare", "nsenter", "systemd-nspawn", "git")
 
 PREPARE = """
 for user in alice bob carol mallory; do useradd --create-home --shell /bin/bash "$user"; done
+echo alice:right | chpasswd
+echo 'alice ALL=(ALL) ALL' >/etc/sudoers.d/alice
 ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
 printf '%s\n' 'Host *' 'StrictHostKeyChecking no' 'UserKnownHostsFile /dev/null' 'LogLevel ERROR' 'BatchMode yes' >/root/.ssh/config
 for home in /root /home/alice /home/bob /home/mallory; do
@@ -31,15 +35,22 @@ done
 ls /etc/ssh/ssh_host_*_key >/dev/null 2>&1 || ssh-keygen -A
 """
 
+# What install.sh would bring, so that a tree without and one with an installation differ in nothing else.
+PACKAGES = "python3 python3-venv gcc make libc6-dev libpam0g-dev libpam-runtime"
+BARE = ("bookworm", "trixie")
+"""The Debians whose installation begins without these packages."""
 
+
+@dataclass
 class Installed:
-    """A tree in which install.sh has run twice, and what it said."""
+    """A tree in which install.sh has run twice, and the tree below, in which it has not."""
 
-    def __init__(self, tree: Tree, first: subprocess.CompletedProcess[str], second: subprocess.CompletedProcess[str]) -> None:
-        """Keep them."""
-        self.tree = tree
-        self.first = first
-        self.second = second
+    tree: Tree
+    below: Tree
+    first: subprocess.CompletedProcess[str]
+    second: subprocess.CompletedProcess[str]
+    seconds: float
+    """How long the first run took."""
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +68,11 @@ def workplace() -> Iterator[Workplace]:
 
 
 @pytest.fixture(scope="session")
-def install(workplace: Workplace) -> Callable[[str], Installed]:
-    """Install into a fresh tree of a Debian; the same tree is given again when it is asked for again."""
-    done: dict[str, Installed] = {}
+def bare(workplace: Workplace) -> Callable[[str], Tree]:
+    """Give a fresh tree of a Debian, with users and the source, in which nothing is to be changed; the same one to all who ask."""
+    done: dict[str, Tree] = {}
 
-    def get(name: str) -> Installed:
+    def get(name: str) -> Tree:
         if name not in done:
             try:
                 tree = Tree(workplace, debian(name))
@@ -70,10 +81,46 @@ def install(workplace: Workplace) -> Callable[[str], Installed]:
                 pytest.skip(f"no tree of {name}: {error}")
             tree.copy_in()
             tree.run(PREPARE)
-            first, second = (tree.run("exec /src/install.sh", check=False) for _ in range(2))
+            done[name] = tree
+        return done[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def prepared(bare: Callable[[str], Tree]) -> Callable[[str], Tree]:
+    """Give a tree likewise, with the packages that install.sh brings."""
+    done: dict[str, Tree] = {}
+
+    def get(name: str) -> Tree:
+        if name not in done:
+            tree = bare(name).above()
+            script = f"apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {PACKAGES} >/dev/null"
+            said = tree.run(script, check=False)
+            if said.returncode:
+                pytest.skip(f"no packages to be had: {said.stderr[-300:]}")
+            done[name] = tree
+        return done[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def install(bare: Callable[[str], Tree], prepared: Callable[[str], Tree]) -> Callable[[str], Installed]:
+    """Install into a tree of a Debian; the same tree is given again when it is asked for again."""
+    done: dict[str, Installed] = {}
+
+    def get(name: str) -> Installed:
+        if name not in done:
+            below = (bare if name in BARE else prepared)(name)
+            tree = below.above()
+            begun = time.monotonic()
+            first = tree.run("exec /src/install.sh", check=False)
+            seconds = time.monotonic() - begun
+            second = tree.run("exec /src/install.sh --no-packages", check=False)
             if NO_ARCHIVE.search(first.stderr):
                 pytest.skip(f"no packages to be had: {first.stderr[-300:]}")
-            done[name] = Installed(tree, first, second)
+            done[name] = Installed(tree, below, first, second, seconds)
         return done[name]
 
     return get

@@ -13,6 +13,7 @@ import os
 import select
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -57,7 +58,7 @@ def until(found: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
 
 
 def debian(name: str) -> Path:
-    """Return the Debian called bookworm, trixie, or trixie-peer (with the C project's packages); it is made where it is missing."""
+    """Return the Debian called bookworm, trixie, sid, or trixie-peer (with the C project's packages); it is made where it is missing."""
     tree = CACHE / name
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
@@ -80,7 +81,8 @@ def _make(name: str, path: Path) -> None:
     elif shutil.which("mmdebstrap") is None:
         raise CannotError("mmdebstrap is not installed")
     else:
-        _made("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(path))
+        # A mirror that stands still has a list of sid that has expired.
+        _made("mmdebstrap", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={PACKAGES}", suite, str(path))
 
 
 def _made(*command: str) -> None:
@@ -138,6 +140,33 @@ class Tree:
         """Return where a file is, now that nobody works in the tree; links are not followed."""
         return next((path for top in (self.upper, *self.lower) if os.path.lexists(path := top / name.lstrip("/"))), self.upper / name.lstrip("/"))
 
+    def find(self, name: str) -> Path | None:
+        """Return where a file is likewise, None when there is none: it may have been removed in an upper layer."""
+        for layer in (self.upper, *self.lower):
+            path = layer / name.lstrip("/")
+            if os.path.lexists(path):
+                return None if _is_whiteout(path) else path
+            if any(_is_whiteout(above) or _is_opaque(above) for above in path.parents if layer in above.parents and os.path.lexists(above)):
+                return None
+        return None
+
+    def changes_since(self, below: Tree) -> dict[str, str]:
+        """Return the files that are new, gone or other than in a tree below this one: what they hold, lead to, their modes and owners."""
+        layers = [layer for layer in (self.upper, *self.lower) if layer not in (below.upper, *below.lower)]
+        names = {name for layer in layers for name in _names(layer)}
+        for layer in layers:
+            for name in [name for name in _names(layer) if _is_opaque(layer / name)]:
+                names |= {f"{name}/{inner}" for lower in (below.upper, *below.lower) for inner in _names(lower / name)}
+        found: dict[str, str] = {}
+        for name in sorted(names):
+            old, new = below.find(name), self.find(name)
+            if old is None or new is None:
+                if old is not new:
+                    found[f"/{name}"] = "new" if old is None else "gone"
+            elif what := _difference(old, new):
+                found[f"/{name}"] = what
+        return found
+
     def put(self, name: str, text: str, mode: int = 0o644) -> None:
         """Write a file, while nobody works in the tree."""
         path = self.upper / name.lstrip("/")
@@ -164,12 +193,44 @@ class Tree:
             if Path(file).exists():
                 self.put(file, Path(file).read_text())
 
-    def run(self, script: str, *, timeout: float = 300.0, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell script in the tree, as with chroot; the caller's environment stays outside."""
+    def run(self, script: str, *, image: Tree | None = None, timeout: float = 300.0, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a shell script in the tree, as with chroot; the caller's environment stays outside. Another tree can be at /srv/image."""
         command = [*_PRIVATE, "sh", str(HERE / "enter.sh"), *self.overlay(), "/bin/sh", "-eu"]
-        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout, check=False)
+        lower, upper, work, _ = image.overlay() if image else [""] * 4
+        environment = {"PATH": os.environ["PATH"], "IMAGE": f"lowerdir={lower},upperdir={upper},workdir={work}" if image else ""}
+        done = subprocess.run(command, input=script, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
         assert not check or done.returncode == 0, f"exit {done.returncode} of:\n{script}\n{done.stdout}\n{done.stderr}"
         return done
+
+
+def _names(top: Path) -> list[str]:
+    """Return what is below a directory, by names relative to it; none when it is no directory."""
+    return [os.path.relpath(f"{directory}/{name}", top) for directory, inner, files in os.walk(top) for name in (*inner, *files)]
+
+
+def _is_whiteout(path: Path) -> bool:
+    """Tell whether overlayfs says with this that a file of a lower layer is gone."""
+    facts = path.lstat()
+    return stat.S_ISCHR(facts.st_mode) and facts.st_rdev == 0
+
+
+def _is_opaque(path: Path) -> bool:
+    """Tell whether overlayfs says of this directory that nothing of the lower layers is in it."""
+    with suppress(OSError):
+        return path.is_dir() and os.getxattr(path, "trusted.overlay.opaque", follow_symlinks=False) == b"y"
+    return False
+
+
+def _difference(old: Path, new: Path) -> str:
+    """Return in what two files differ, "" when in nothing."""
+    before, after = old.lstat(), new.lstat()
+    if before.st_mode != after.st_mode:
+        return f"mode {before.st_mode:o} → {after.st_mode:o}"
+    if (before.st_uid, before.st_gid) != (after.st_uid, after.st_gid):
+        return "owner"
+    if stat.S_ISLNK(after.st_mode):
+        return "" if old.readlink() == new.readlink() else "link"
+    return "content" if stat.S_ISREG(after.st_mode) and old.read_bytes() != new.read_bytes() else ""
 
 
 # Containers
