@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -401,7 +402,10 @@ def test_full_disk(path: Path) -> None:
 def test_interrupted(tmp_path: Path) -> None:
     """Interrupted from the keyboard, the program says so and ends with 1, as `last`."""
     path = make_file(tmp_path / "big.db", [(3, "alice", NOON + number, NOON, "tty1", None, "x") for number in range(50_000)])
-    with subprocess.Popen(as_program("-f", str(path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipe = subprocess.PIPE
+    # What runs in the background of a shell has the signal ignored, and so would what it starts.
+    heeding = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - one word
+    with subprocess.Popen(as_program("-f", str(path)), stdout=pipe, stderr=pipe, preexec_fn=heeding) as process:  # noqa: PLW1509 - no threads
         assert process.stdout
         process.stdout.read(100)
         process.send_signal(2)
