@@ -174,8 +174,3 @@ def _begin(changes: Changes) -> None:
         changes.ledger.save(new)
         os.rename(new, state)
     changes.ledger.lock()
-
-
-def has_run(root: str) -> bool:
-    """Tell whether setup has ever run here."""
-    return os.path.exists(inside(root, RECORD))
