@@ -41,14 +41,16 @@ class Machine(System):
         hidden: Iterable[int] = (),
         users: Mapping[bytes, int] | None = None,
         ttys: Mapping[bytes, int] | None = None,
+        login_uids: Mapping[int, int] | None = None,
     ) -> None:
-        """Take processes as ids and their starts, ids that may not be looked at, users and ttys with uids."""
+        """Take processes as ids and their starts, ids that may not be looked at, users, ttys and the logins of processes with uids."""
         self.key = key
         self.boot = boot
         self.processes = dict(processes or {})
         self.hidden = set(hidden)
         self.users = dict(users or {})
         self.ttys = dict(ttys or {})
+        self.login_uids = dict(login_uids or {})
 
     def boot_id(self) -> str:
         return self.key.partition("/")[0]
@@ -82,6 +84,9 @@ class Machine(System):
 
     def tty_owner(self, tty: bytes) -> int | None:
         return self.ttys.get(tty)
+
+    def login_uid(self, pid: int) -> int | None:
+        return self.login_uids.get(pid)
 
 
 def opened(user: str = "alice", time: int = NOON, **facts: object) -> Event:

@@ -108,6 +108,17 @@ def test_ttys(system: System) -> None:
         assert system.tty_owner(name) is None
 
 
+def test_login_uids(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process has the uid of its login, or one that stands for none; a process that is not there has no uid, and nonsense is none either."""
+    own = Path("/proc/self/loginuid")
+    assert system.login_uid(os.getpid()) == (int(own.read_text()) if own.exists() else None)
+    for pid in (0, -1, 2**31 - 1, 2**62):
+        assert system.login_uid(pid) is None
+    monkeypatch.setattr("builtins.open", lambda *_: (tmp_path / "loginuid").open("rb"))
+    (tmp_path / "loginuid").write_text("no number")
+    assert system.login_uid(1) == -1
+
+
 def test_kernel(system: System) -> None:
     """The kernel's release is that of uname."""
     assert system.kernel() == os.uname().release

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     # A row of the file, and a line of history, which has the same shape: what ended it (`End`; 0 in rows, which nobody has judged yet), user, tty,
-    # host, service, login (µs), logout (µs, None where there is none), ID, type. Text is bytes, so that what is not UTF-8 can be shown too.
+    # host, service, login (µs), logout (µs, None where there is none), ID (None of a line that is of no row), type. Text is bytes, so that what is
+    # not UTF-8 can be shown too.
     Row = tuple[int, bytes, bytes | None, bytes | None, bytes | None, int, int | None, int, int]
-    Line = Row
+    Line = tuple[int, bytes, bytes | None, bytes | None, bytes | None, int, int | None, int | None, int]
 
 SECOND = 1_000_000
 """Microseconds in a second."""

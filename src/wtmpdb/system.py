@@ -95,6 +95,16 @@ class System:
         except OSError:
             return None
 
+    def login_uid(self, pid: int) -> int | None:
+        """Return the uid that the login of a process set: 2**32 - 1 where none did, -1 where there is no number, None where there is no process."""
+        try:
+            with open(f"/proc/{pid}/loginuid", "rb") as file:
+                return int(file.read(32))
+        except (FileNotFoundError, PermissionError):
+            return None
+        except (OSError, ValueError):
+            return -1
+
 
 def _first_line(path: str) -> str:
     try:

@@ -132,6 +132,14 @@ def test_exact_name_wins() -> None:
     assert found("--host=a --host-l", options) == [("host", "a"), ("host-list", "")]
 
 
+def test_exact_options_take_no_abbreviation_away() -> None:
+    """An exact option is found by its whole name only, and makes no abbreviation of another ambiguous."""
+    options = (*OPTIONS, Option("line", "", "line", "", "", exact=True))
+    assert list(scan(["--line", "--l", "1", "--li=2"], options)) == [("line", ""), ("limit", "1"), ("limit", "2")]
+    with pytest.raises(UsageError, match="unrecognized option '--lin'"):
+        list(scan(["--lin"], options))
+
+
 def test_spellings_of_one_option() -> None:
     """Two names of one option are not ambiguous, but with a third option all are named."""
     same = (Option("wide", "w", "fullnames", "", ""), Option("wide", "", "fullwidth", "", ""))

@@ -5,27 +5,47 @@ from __future__ import annotations
 
 import os
 import time
+from stat import S_ISREG
 
 from wtmpdb import timespec
+from wtmpdb.cli.choice import Choice, Wishes
 from wtmpdb.cli.options import NUMBER, Option, UsageError, describe, scan
-from wtmpdb.entry import SECOND, End, EntryType
-from wtmpdb.errors import LogError, NoLogError, WtmpdbError, complain
-from wtmpdb.history import History, shown_tty
-from wtmpdb.listing.text import FULL, ISO, NOTIME, SHORT, TIME_FORMATS, Style, TextListing, trailer
-from wtmpdb.log import DATABASE, Log
-from wtmpdb.system import System
-from wtmpdb.text import restore, store
+from wtmpdb.entry import SECOND
+from wtmpdb.errors import WtmpdbError
+from wtmpdb.listing.text import FULL, ISO, NOTIME, TIME_FORMATS, TextListing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Protocol
 
     from wtmpdb.entry import Line
+
+    class Source(Protocol):
+        """What is listed together, and ends with its own last line."""
+
+        @property
+        def listing(self) -> TextListing:
+            """What makes text of its lines."""
+
+        def lines(self, choice: Choice) -> Iterator[list[Line]]:
+            """Yield the lines that are asked for."""
+
+        def begins(self) -> int:
+            """Return when it begins, in µs since the epoch."""
+
+        def trailer(self) -> bytes:
+            """Return the last line of the listing."""
+
+        def close(self) -> None:
+            """Close its files."""
+
 
 OPTIONS = (
     Option("hostlast", "a", "hostlast", "", "show the remote host in the last column, in full"),
     Option("dns", "d", "dns", "", "show names instead of addresses"),
-    Option("file", "f", "file", "file", "read this database; several are merged by time"),
+    Option("byte-order", "", "byte-order", "order", "of an old file: little or big"),
+    Option("file", "f", "file", "file", "read this database or old file; several databases are merged by time"),
     Option("fulltimes", "F", "fulltimes", "", "show full dates and times"),
     Option("for-service", "", "for-service", "service", "only sessions of this PAM service"),
     Option("from-host", "", "from-host", "host", "only sessions from this remote host"),
@@ -33,6 +53,7 @@ OPTIONS = (
     Option("ip", "i", "ip", "", "show addresses instead of names"),
     Option("json", "j", "json", "", "print a JSON document"),
     Option("jsonl", "", "jsonl", "", "print a JSON object a line"),
+    Option("layout", "", "layout", "name", "of an old file, where it is not recognised", exact=True),
     Option("limit", "n", "limit", "number", "at most so many lines"),
     Option("open", "", "open", "", "only what has not ended"),
     Option("nohostname", "R", "nohostname", "", "leave out the remote host"),
@@ -47,10 +68,15 @@ OPTIONS = (
     Option("version", "V", "version", "", "show the version and end"),
 )
 
-_EPILOGUE = """
+_LOGINS = "Show who was logged in, newest first."
+_FAILED_LOGINS = "Show failed logins, newest first."
+
+_TIMES = """
 TIME is one of: now, today, yesterday, tomorrow, +5min, -2days, "3 hours ago", 10:30, "2026-11-20 10:00",
 2026-11-20, "Fri 2026-11-20 10:00", 20261120100000, @1795242031.
+"""
 
+_EXAMPLES = """
 Examples:
   {program} -n 20                     the newest 20 lines
   {program} -F -w alice pts/3         all of alice, and all of pts/3, with full times and names
@@ -58,53 +84,44 @@ Examples:
   {program} -p '2026-11-20 03:00'     who was there at that moment
   {program} --from-host 192.0.2.7 -S  what came from there, and through which service
   {program} -f /backup/wtmp.db -j     another file, as JSON
+  {program} -f /var/log/wtmp.1.gz     a file of old
 """
+
+_FAILED_EXAMPLES = """
+Examples:
+  {program} -n 20                     the newest 20
+  {program} -F -w -a root             all for root, with full times and hosts
+  {program} -s yesterday              since yesterday, 00:00
+  {program} -f /var/log/btmp.1 -j     another file, as JSON
+"""
+
+BYTE_ORDERS = ("little", "big")
 
 _LARGEST_LIMIT = 2**32 - 1
 _MERGED_AT_ONCE = 512
-_MOST_REMEMBERED = 20_000
 _SPACE = " \t\n\v\f\r"
-_NOT_ENDED = (End.STILL, End.UNKNOWN, End.RUNNING)
+_SQLITE = b"SQLite format 3\0"
 _OLD_FILE = "/var/log/wtmp"
+_FAILED_FILE = "/var/log/btmp"
 
 
-class Wishes:
-    """What the command line asks for. Times in seconds since the epoch, 0 for none."""
-
-    def __init__(self) -> None:
-        """Start with what `last` does without options."""
-        self.files: list[str] = []
-        self.operands: list[bytes] = []
-        self.hosts: list[bytes] = []
-        self.services: list[bytes] = []
-        self.flags: set[str] = set()
-        self.limit = 0
-        self.times = {"since": 0, "until": 0, "present": 0}
-        self.time_format = ""
-
-    @property
-    def json(self) -> bool:
-        """Tell whether JSON is asked for."""
-        return "json" in self.flags or "jsonl" in self.flags
-
-
-def run(words: Sequence[str], program: str) -> int:
-    """Run the command; return util-linux's exit codes: 0, or 1 for any error."""
+def run(words: Sequence[str], program: str, *, failed: bool = False) -> int:
+    """Run the command, for `lastb` on failed logins; return util-linux's exit codes: 0, or 1 for any error."""
     try:
         wishes = read(words)
     except _Answer as answer:
-        print(answer.text.format(program=program), end="")
+        print((answer.text or _usage(failed=failed)).format(program=program), end="")
         return 0
     except UsageError as error:
         # As getopt and `last`: the second line for words that are no options, none for bad values.
         hint = "" if isinstance(error, _BadValueError) else f"\nTry '{program} --help' for more information."
         raise WtmpdbError(f"{error}{hint}") from error
-    logs = _opened(wishes, program)
-    try:
-        _show(logs, wishes, program)
-    finally:
-        for log in logs:
-            log.close()
+    choice = Choice(wishes, int(time.time()))
+    sources = _sources(wishes, program, choice.now, failed=failed)
+    if wishes.json:
+        _show_json(sources, choice, wishes)
+    else:
+        _show_text(sources, choice, wishes)
     return 0
 
 
@@ -139,6 +156,8 @@ def read(words: Sequence[str]) -> Wishes:
             wishes.hosts.append(os.fsencode(value))
         elif name == "for-service":
             wishes.services.append(os.fsencode(value))
+        elif name in ("layout", "byte-order"):
+            _form(wishes, name, value)
         else:
             _flag(wishes, name, value)
     return wishes
@@ -146,7 +165,7 @@ def read(words: Sequence[str]) -> Wishes:
 
 def _flag(wishes: Wishes, name: str, value: str) -> None:
     if name == "help":
-        raise _Answer("Usage: {program} [option…] [user|tty…]\n\nShow who was logged in, newest first.\n\n" + _options() + _EPILOGUE)
+        raise _Answer("")
     if name == "version":
         from wtmpdb import __version__  # noqa: PLC0415 - seldom
 
@@ -156,8 +175,19 @@ def _flag(wishes: Wishes, name: str, value: str) -> None:
     wishes.flags.add(name)
 
 
-def _options() -> str:
-    return describe(OPTIONS, number="the same as --limit").replace("{", "{{").replace("}", "}}")
+def _form(wishes: Wishes, name: str, value: str) -> None:
+    if name == "layout":
+        wishes.layout = value
+    elif value not in BYTE_ORDERS:
+        raise _BadValueError(f"unknown byte order: {value}")
+    else:
+        wishes.byte_order = value
+
+
+def _usage(*, failed: bool) -> str:
+    what, examples = (_FAILED_LOGINS, _FAILED_EXAMPLES) if failed else (_LOGINS, _EXAMPLES)
+    options = describe(OPTIONS, number="the same as --limit").replace("{", "{{").replace("}", "}}")
+    return f"Usage: {{program}} [option…] [user|tty…]\n\n{what}\n\n{options}{_TIMES}{examples}"
 
 
 def _time_format(wishes: Wishes, name: str, value: str) -> None:
@@ -185,197 +215,69 @@ def _time(text: str, now: int) -> int:
         raise _BadValueError(f'invalid time value "{text}"') from None
 
 
-# The files
+# What is listed
 
 
-def _opened(wishes: Wishes, program: str) -> list[Log]:
-    if not wishes.files:
-        _drain(program)
-    logs: list[Log] = []
-    for path in wishes.files or [DATABASE]:
-        try:
-            logs.append(Log.read(path))
-        except LogError as error:
-            for log in logs:
-                log.close()
-            raise LogError(f"cannot open {error}", error.hint or _hint(error, wishes)) from error
-    return logs
+def _sources(wishes: Wishes, program: str, now: int, *, failed: bool) -> Iterator[Source]:
+    """Yield what is to be listed, opened one after the other: old files each by itself, all databases together in the place of the first."""
+    if not wishes.files and not failed:
+        from wtmpdb.cli.databases import home  # noqa: PLC0415 - costs an import of sqlite3
 
-
-def _hint(error: LogError, wishes: Wishes) -> str:
-    if wishes.files or not isinstance(error, NoLogError):
-        return ""
-    hint = "nothing has been recorded yet"
-    try:
-        if os.path.getsize(_OLD_FILE):
-            hint += f"; the history of before is in {_OLD_FILE}, which util-linux's 'last' reads"
-    except OSError:
-        pass
-    return hint
-
-
-def _drain(program: str) -> None:
-    """Let root see what has just happened: take what waits in the spool first."""
-    from wtmpdb import spool  # noqa: PLC0415 - only for the file of this machine
-
-    if os.geteuid() != 0 or not spool.waiting():
+        yield home(wishes, program)
         return
-    from wtmpdb.recorder.drain import drain  # noqa: PLC0415
+    files = wishes.files or [_FAILED_FILE]
+    databases = [path for path in files if _is_database(path) and wishes.layout is None]
+    together: Source | None = None
+    for path in files:
+        if path not in databases:
+            from wtmpdb.cli.old import OldFile  # noqa: PLC0415 - only for old files
 
+            yield OldFile(path, wishes, program, now, failed=failed)
+        elif together is None:
+            from wtmpdb.cli.databases import Databases  # noqa: PLC0415
+
+            yield (together := Databases(databases, wishes, program))
+
+
+def _is_database(path: str) -> bool:
+    """Tell whether a file is one of SQLite's, https://www.sqlite.org/fileformat.html; an empty one is, but nothing that is read only once."""
     try:
-        drain(timeout=1.0, wait=1.0)  # the service may be taking them at this moment
-    except WtmpdbError as error:
-        if not isinstance(error, spool.BusyError):
-            complain(f"{program}: what happened just now is not listed: {error}", error.hint)
+        if not S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb", buffering=0) as file:
+            return file.read(len(_SQLITE)) in (_SQLITE, b"")
+    except OSError:
+        return False
 
 
 # The listing
 
 
-def _show(logs: list[Log], wishes: Wishes, program: str) -> None:
-    now = int(time.time())
-    at_home = None if wishes.files else True
-    streams = [_lines(log, wishes, at_home=at_home) for log in logs]
-    chunks = _chosen(streams[0] if len(streams) == 1 else _merged(streams), wishes, now)
-    if wishes.flags & {"dns", "ip"}:
-        chunks = _with_addresses(chunks, program, names="ip" not in wishes.flags)
-    if wishes.json:
-        _show_json(logs, chunks, wishes)
-    else:
-        _show_text(logs, chunks, wishes)
+def _show_text(sources: Iterable[Source], choice: Choice, wishes: Wishes) -> None:
+    for source in sources:
+        try:
+            for lines in source.lines(choice):
+                _write(source.listing.render(lines))
+            if wishes.time_format != NOTIME:
+                _write(b"\n" + source.trailer())
+        finally:
+            source.close()
 
 
-def _lines(log: Log, wishes: Wishes, *, at_home: bool | None) -> Iterator[list[Line]]:
-    since, until = _bounds(wishes)
-    history = History(log, System(), at_home=at_home)
-    rows = log.rows(since, until)
-    return history.lines_with_shutdowns(rows, since, until) if "system" in wishes.flags else history.lines(rows)
-
-
-def _bounds(wishes: Wishes) -> tuple[int | None, int | None]:
-    """Return --since and --until in µs, as the first and the last moment that count."""
-    since, until = wishes.times["since"], wishes.times["until"]
-    largest = 2**63 - 1
-    return (min(since * SECOND, largest) if since else None, min(until * SECOND + SECOND - 1, largest - 1) if until else None)
-
-
-def _merged(streams: list[Iterator[list[Line]]]) -> Iterator[list[Line]]:
-    """Merge by time, newest first."""
-    from heapq import merge  # noqa: PLC0415 - seldom
-    from itertools import islice  # noqa: PLC0415
-
-    lines = merge(*((line for chunk in stream for line in chunk) for stream in streams), key=lambda line: -line[5])
-    while chunk := list(islice(lines, _MERGED_AT_ONCE)):
-        yield chunk
-
-
-def _chosen(chunks: Iterable[list[Line]], wishes: Wishes, now: int) -> Iterator[list[Line]]:
-    """Keep the lines that are asked for, at most as many as are asked for."""
-    tests = list(_tests(wishes, now))
-    left = wishes.limit or None
-    for chunk in chunks:
-        lines = chunk
-        for test in tests:
-            lines = [line for line in lines if test(line)]
-        if left is not None:
-            lines = lines[:left]
-            left -= len(lines)
-        yield lines
-        if left == 0:
-            return
-
-
-def _tests(wishes: Wishes, now: int) -> Iterator[Callable[[Line], bool]]:
-    if "system" not in wishes.flags:
-        yield lambda line: line[8] != EntryType.RUNLEVEL
-    if wishes.operands:
-        users, ttys = _Found(wishes.operands), _FoundTty(wishes.operands)
-        yield lambda line: users[line[1]] or ttys[line[2]]
-    if wishes.hosts:
-        hosts = _Found(wishes.hosts)
-        yield lambda line: hosts[line[3]]
-    if wishes.services:
-        services = _Found(wishes.services)
-        yield lambda line: services[line[4]]
-    if "open" in wishes.flags:
-        yield lambda line: line[0] in _NOT_ENDED
-    if wishes.times["present"]:
-        moment = wishes.times["present"]
-        yield lambda line: _was_there(line, moment, now)
-
-
-def _was_there(line: Line, moment: int, now: int) -> bool:
-    end = now if line[0] == End.RUNNING else (line[6] or 0) // SECOND
-    return line[5] // SECOND <= moment and not 0 < end < moment
-
-
-class _Found(dict["bytes | None", bool]):
-    """From a text of the file to whether it was asked for; remembers."""
-
-    def __init__(self, wanted: Sequence[bytes]) -> None:
-        self._wanted = frozenset(wanted)
-
-    def __missing__(self, text: bytes | None) -> bool:
-        if len(self) > _MOST_REMEMBERED:
-            self.clear()
-        self[text] = found = self._matches(restore(text or b"")) or text in self._wanted
-        return found
-
-    def _matches(self, text: bytes) -> bool:
-        return text in self._wanted
-
-
-class _FoundTty(_Found):
-    """The same for ttys, where ``1`` means ``tty1``."""
-
-    def _matches(self, text: bytes) -> bool:
-        shown = shown_tty(text)
-        return shown in self._wanted or (shown.startswith(b"tty") and shown[3:] in self._wanted)
-
-
-def _show_text(logs: list[Log], chunks: Iterator[list[Line]], wishes: Wishes) -> None:
-    form = wishes.time_format or SHORT
-    flags = wishes.flags
-    listing = TextListing(
-        Style(
-            time_format=form,
-            host_last="hostlast" in flags,
-            no_host="nohostname" in flags,
-            full_names="fullnames" in flags,
-            tabs="tab-separated" in flags,
-            service="service" in flags,
-        )
-    )
-    for chunk in chunks:
-        _write(listing.render(chunk))
-    if form != NOTIME:
-        _write(b"\n" + b"".join(trailer(os.fsencode(os.path.basename(log.path)), _begins(log), form) for log in logs))
-
-
-def _show_json(logs: list[Log], chunks: Iterator[list[Line]], wishes: Wishes) -> None:
+def _show_json(sources: Iterable[Source], choice: Choice, wishes: Wishes) -> None:
     from wtmpdb.listing.machine import document, object_lines  # noqa: PLC0415 - costs an import of json
 
     form = wishes.time_format or ISO
-    for piece in object_lines(chunks, form) if "jsonl" in wishes.flags else document(chunks, form, min(map(_begins, logs))):
-        _write(piece)
-
-
-def _begins(log: Log) -> int:
-    begins = log.begins()
-    return os.stat(log.path).st_ctime_ns // 1000 if begins is None else begins
-
-
-def _with_addresses(chunks: Iterator[list[Line]], program: str, *, names: bool) -> Iterator[list[Line]]:
-    from wtmpdb.listing.addresses import NO_ADDRESS, Addresses  # noqa: PLC0415 - costs an import of socket
-
-    addresses = Addresses(names=names)
-    for chunk in chunks:
-        yield [
-            (*line[:3], store(addresses.of(restore(line[3] or b""))).encode() if line[8] == EntryType.USER_PROCESS else NO_ADDRESS, *line[4:])
-            for line in chunk
-        ]
-    if addresses.late:
-        complain(f"{program}: looking up hosts took too long: some are shown as recorded")
+    opened: list[Source] = []
+    try:
+        for source in sources:
+            opened.append(source)  # noqa: PERF402 - what is open has to be closed, also when the next one cannot be opened
+        chunks = (lines for source in opened for lines in source.lines(choice))
+        for piece in object_lines(chunks, form) if "jsonl" in wishes.flags else document(chunks, form, min(source.begins() for source in opened)):
+            _write(piece)
+    finally:
+        for source in opened:
+            source.close()
 
 
 def _write(data: bytes) -> None:

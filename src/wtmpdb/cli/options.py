@@ -27,18 +27,19 @@ class Option:
     """One option. Options of the same ``name`` are spellings of one thing.
 
     ``short`` and ``long`` are written without dashes and may be empty, ``takes`` is what the argument is called in
-    the help text, empty for a flag.
+    the help text, empty for a flag. The long name of an ``exact`` option cannot be abbreviated: it takes no abbreviation away from another.
     """
 
-    __slots__ = ("help", "long", "name", "short", "takes")
+    __slots__ = ("exact", "help", "long", "name", "short", "takes")
 
-    def __init__(self, name: str, short: str, long: str, takes: str, help: str) -> None:  # noqa: A002 - its name
+    def __init__(self, name: str, short: str, long: str, takes: str, help: str, *, exact: bool = False) -> None:  # noqa: A002 - its name
         """Make an option; ``help`` is one line."""
         self.name = name
         self.short = short
         self.long = long
         self.takes = takes
         self.help = help
+        self.exact = exact
 
 
 def scan(words: Sequence[str], options: Sequence[Option], *, numbers: bool = False) -> Iterator[tuple[str, str]]:
@@ -84,7 +85,7 @@ def _long(word: str, options: Sequence[Option], rest: Iterator[str]) -> tuple[st
 
 def _named(given: str, word: str, options: Sequence[Option]) -> Option:
     """Return the option whose long name is, or alone begins with, ``given``."""
-    found = [option for option in options if option.long and option.long.startswith(given)]
+    found = [option for option in options if option.long and option.long.startswith(given) and (option.long == given or not option.exact)]
     for option in found:
         if option.long == given:
             return option

@@ -15,6 +15,8 @@ BOUND = 10.0
 """Seconds that all look-ups together may take."""
 
 NO_ADDRESS = b"0.0.0.0"  # what `last` shows where there is no address
+_NO_BYTES = bytes(16)
+_MAPPED = bytes(10) + b"\xff\xff"
 
 
 class Addresses:
@@ -32,6 +34,12 @@ class Addresses:
         if host not in self._known:
             self._known[host] = self._look_up(host)
         return self._known[host]
+
+    def name(self, address: bytes) -> bytes:
+        """Return the name of a numeric address, or the address as it is given when it has none."""
+        if address not in self._known:
+            self._known[address] = self._bounded(_name_of, address.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return self._known[address]
 
     def _look_up(self, host: bytes) -> bytes:
         if not host or (host.startswith(b":") and not host.startswith(b"::")):
@@ -61,6 +69,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     _Question = Callable[[str], str]
+
+
+def numeric(raw: bytes) -> bytes:
+    """Return the 16 bytes of an address in a record as `last -i` shows them, empty when there are not 16 bytes.
+
+    Four bytes with twelve zero ones behind them are IPv4, even where they are the beginning of an IPv6 address.
+    """
+    if len(raw) != len(_NO_BYTES):
+        return b""
+    if raw.startswith(_MAPPED):
+        raw = raw[12:] + bytes(12)
+    return (socket.inet_ntop(socket.AF_INET6, raw) if any(raw[4:]) else socket.inet_ntop(socket.AF_INET, raw[:4])).encode()
 
 
 def _literal(host: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from json import dumps
 
-from wtmpdb.entry import SECOND, End, EntryType
+from wtmpdb.entry import SECOND, End
 from wtmpdb.listing import times
 from wtmpdb.listing.text import FULL, ISO, NOTIME, SHORT
 from wtmpdb.text import octal, restore
@@ -47,7 +47,7 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
     }
     if time_format != NOTIME:
         shown["login"] = _TIME[time_format](login // SECOND)
-        shown["logout"] = _logout(how, end, time_format, boot=type_ == EntryType.BOOT_TIME)
+        shown["logout"] = _logout(how, end, time_format)
     if end is not None:
         shown["length"] = times.length(end // SECOND - login // SECOND).strip(" ()")
     ended_by = End.UNKNOWN if how == End.LOGOUT and end is None else how  # a shutdown that no boot has followed
@@ -55,11 +55,11 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
     return shown
 
 
-def _logout(how: int, end: int | None, time_format: str, *, boot: bool) -> str:
+def _logout(how: int, end: int | None, time_format: str) -> str:
     if how == End.LOGOUT:
         return "" if end is None else _TIME[time_format](end // SECOND)
     if how in (End.STILL, End.UNKNOWN, End.RUNNING):
-        return "still running" if boot else "still logged in"
+        return "still running" if how == End.RUNNING else "still logged in"
     return "gone - no logout" if end is None else End.WORDS[how]
 
 

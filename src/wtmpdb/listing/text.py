@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 NOTIME, SHORT, FULL, ISO = "notime", "short", "full", "iso"
 TIME_FORMATS = (NOTIME, SHORT, FULL, ISO)
 
-_USER_WIDTH = 8
-_LINE_WIDTH = 12
-_HOST_WIDTH = 16
-_SERVICE_WIDTH = 12
+USER_WIDTH = 8
+LINE_WIDTH = 12
+HOST_WIDTH = 16
+SERVICE_WIDTH = 12
 _LENGTH_WIDTH = 12
 _LOGIN_WIDTH = {NOTIME: 0, SHORT: 16, FULL: 24, ISO: 25}
 _END_WIDTH = {NOTIME: 0, SHORT: 7, FULL: 26, ISO: 27}
@@ -110,18 +110,18 @@ class TextListing:
         return printable(raw.ljust(width)) + self._gap
 
     def _user(self, text: bytes | None) -> str:
-        return self._cell(text, _USER_WIDTH, 0 if self._style.full_names else _USER_WIDTH, b"*")
+        return self._cell(text, USER_WIDTH, 0 if self._style.full_names else USER_WIDTH, b"*")
 
     def _tty(self, text: bytes | None) -> str:
-        return self._cell(shown_tty(text or b""), _LINE_WIDTH, _LINE_WIDTH)
+        return self._cell(shown_tty(text or b""), LINE_WIDTH, LINE_WIDTH)
 
     def _host(self, text: bytes | None) -> str:
         if self._style.host_last:
             return printable(restore(text or b""))
-        return self._cell(text, _HOST_WIDTH, 0 if self._style.full_names else _HOST_WIDTH, b"*")
+        return self._cell(text, HOST_WIDTH, 0 if self._style.full_names else HOST_WIDTH, b"*")
 
     def _service(self, text: bytes | None) -> str:
-        return self._cell(text, _SERVICE_WIDTH, 0 if self._style.full_names else _SERVICE_WIDTH)
+        return self._cell(text, SERVICE_WIDTH, 0 if self._style.full_names else SERVICE_WIDTH)
 
     # The usual listing, where each line is a few look-ups: a million lines are to be no slower than need be.
     def _plain(self, lines: Iterable[Line]) -> list[str]:
