@@ -16,8 +16,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from wtmpdb.connection import connect, prepare_to_write
 from wtmpdb.errors import WtmpdbError
-from wtmpdb.log import connect, prepare_to_write
 
 if TYPE_CHECKING:
     import sqlite3

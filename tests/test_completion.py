@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from wtmpdb.__main__ import COMMANDS
+from wtmpdb.__main__ import COMMANDS, NAMES, module_of
 from wtmpdb.cli.last import OPTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -61,7 +61,7 @@ def offered(programs: Path, *words: str, cwd: Path = ROOT) -> list[str]:
 
 def options(command: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Return the long options that a command has, from what it parses its arguments with."""
-    if command == "last":
+    if command in NAMES:
         return {f"--{option.long}" for option in OPTIONS if option.long}
     found: set[str] = set()
 
@@ -71,7 +71,7 @@ def options(command: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", catch)
     with pytest.raises(KeyboardInterrupt):
-        import_module(f"wtmpdb.cli.{command}").run([], f"wtmpdb {command}")
+        import_module(module_of(command)).run([], f"wtmpdb {command}")
     return found
 
 
@@ -129,3 +129,10 @@ def test_a_link_called_last_is_completed(programs: Path, tmp_path: Path) -> None
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
     assert bash(programs, f'PATH={tmp_path}:$PATH; source "$1"; complete -p last 2>/dev/null || echo none') == ["none"]
+
+
+def test_layouts_and_formats_are_offered(programs: Path) -> None:
+    """Where an option takes one of a few words, these are offered."""
+    assert offered(programs, "wtmpdb", "last", "--layout", "glibc-40") == ["glibc-400"]
+    assert offered(programs, "wtmpdb", "import", "--byte-order", "b") == ["big"]
+    assert offered(programs, "wtmpdb", "export", "--format", "") == ["wtmp", "utmpdump", "json", "csv"]

@@ -24,7 +24,7 @@ import pytest
 
 from support import SECOND, make_file
 from wtmpdb import __version__, schema
-from wtmpdb.__main__ import COMMANDS, main
+from wtmpdb.__main__ import COMMANDS, NAMES, main, module_of
 from wtmpdb.cli.last import OPTIONS
 from wtmpdb.installation import places
 from wtmpdb.installation.ledger import OPTIONS as REMEMBERED
@@ -120,7 +120,7 @@ class Caught(BaseException):
 @cache
 def options_of(command: str) -> set[str]:
     """Return the options that a command has, from what it parses its arguments with."""
-    if command == "last":
+    if command in NAMES:
         return {dash + name for option in OPTIONS for dash, name in (("-", option.short), ("--", option.long)) if name}
 
     def catch(parser: argparse.ArgumentParser, *_: object) -> NoReturn:
@@ -128,7 +128,7 @@ def options_of(command: str) -> set[str]:
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Caught) as caught:
         patch.setattr(argparse.ArgumentParser, "parse_args", catch)
-        import_module(f"wtmpdb.cli.{command}").run([], f"wtmpdb {command}")
+        import_module(module_of(command)).run([], f"wtmpdb {command}")
     return {name for action in caught.value.parser._actions for name in action.option_strings}
 
 
@@ -176,11 +176,12 @@ class TestManPages:
             main(["wtmpdb", command, "--help"])
         assert "\nExample" in capsys.readouterr().out
 
-    def test_options_of_last(self) -> None:
-        """The page of `last` describes the options that it has, and no others."""
-        assert described(page_of("last")) == options_of("last")
+    @pytest.mark.parametrize("command", NAMES)
+    def test_options_of_last(self, command: str) -> None:
+        """The pages of `last` and `lastb` describe the options that they have, and no others."""
+        assert described(page_of(command)) == options_of(command)
 
-    @pytest.mark.parametrize("page", sorted({page_of(command) for command in COMMANDS if command != "last"}), ids=lambda page: page.name)
+    @pytest.mark.parametrize("page", sorted({page_of(command) for command in COMMANDS if command not in NAMES}), ids=lambda page: page.name)
     def test_options_of_the_other_commands(self, page: Path) -> None:
         """The page of every other command describes the options that it has, and no others."""
         assert described(page) == set().union(*(options_of(command) for command in COMMANDS if page_of(command) == page))

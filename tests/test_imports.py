@@ -85,6 +85,20 @@ def test_last(history: Path, words: list[str]) -> None:
     assert not extra & HEAVY
 
 
+@pytest.mark.parametrize("words", [["-n", "10"], ["-x"], ["-F", "alice", "-s", "yesterday"], ["-aw"]])
+@pytest.mark.parametrize("command", ["last", "lastb"])
+def test_last_of_an_old_file(command: str, words: list[str]) -> None:
+    """An old file is listed without SQLite, and without anything else that is heavy."""
+    path = Path(__file__).parent / "data" / "last" / "02-formats" / "wtmp"
+    modules = loaded("from wtmpdb.__main__ import main; main(['wtmpdb', *sys.argv[1:]])", command, "-f", str(path), *words)
+    assert {name for name in modules - NOTHING if not name.startswith("wtmpdb")} <= ALLOWED | {
+        "_collections_abc",
+        "_struct",
+        "struct",
+    }  # os needs the first
+    assert "wtmpdb.log" not in modules
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="the spool has to belong to root")
 def test_recorder(tmp_path: Path) -> None:
     """Draining loads neither SQLAlchemy nor anything else that is heavy."""
@@ -111,13 +125,14 @@ def test_package() -> None:
 # Who may import whom: a layer sees those below it.
 LAYERS = (
     ("__main__",),
-    ("cli",),
+    ("cli", "pyutmp"),
     ("doctor",),
     ("installation",),
-    ("recorder", "listing"),
+    ("recorder", "listing", "legacy"),
     ("boot", "audit", "migration"),
     ("history", "log", "spool"),
-    ("faults", "scan", "system"),
+    ("connection", "scan", "system"),
+    ("faults",),
     ("schema",),
     ("event", "timespec", "entry"),
     ("shipped",),

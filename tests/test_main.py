@@ -12,7 +12,7 @@ import pytest
 
 from support import NOON, make_spool, opened, post, table
 from wtmpdb import __version__
-from wtmpdb.__main__ import COMMANDS, main
+from wtmpdb.__main__ import COMMANDS, NAMES, main
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
@@ -40,11 +40,11 @@ def test_wrong_command(words: list[str], what: str, capsys: pytest.CaptureFixtur
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "last"])
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command not in NAMES])
 def test_wrong_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong option of any command but `last` ends with 2."""
+    """A wrong option of any command but `last` and `lastb` ends with 2."""
     assert main(["wtmpdb", command, "--no-such-option"]) == 2
-    assert f"wtmpdb {command}: error: unrecognized arguments" in capsys.readouterr().err
+    assert f"wtmpdb {command}: error: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import NOON, closed, edit, make_file, make_spool, opened, post, table
-from wtmpdb import log, migration, schema, shipped
+from wtmpdb import connection, log, migration, schema, shipped
 from wtmpdb.errors import BusyLogError, DamagedLogError, LogError, WtmpdbError
 from wtmpdb.log import Log
 from wtmpdb.migration import add_indexes, bring_up_to_date, version
@@ -320,7 +320,7 @@ def survives(path: Path, arm: Callable[[sqlite3.Connection], object]) -> bool:
     """Bring a file up to date in a child that ``arm`` may have killed; tell whether it lived. Its cache is small: it writes early."""
     child = os.fork()
     if child == 0:
-        prepare = log.prepare_to_write
+        prepare = connection.prepare_to_write
 
         def prepare_and_arm(path: str, connection: sqlite3.Connection) -> None:
             prepare(path, connection)

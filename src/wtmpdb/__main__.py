@@ -10,6 +10,11 @@ from wtmpdb.errors import WtmpdbError, complain
 
 COMMANDS = {
     "last": "show who was logged in, and when the machine was started and stopped",
+    "lastb": "show failed logins",
+    "dump": "print the records of an old file as text, and make such files of text",
+    "check": "look for signs of damage and tampering in old files",
+    "export": "write the history as a file of old, as JSON or as a table",
+    "import": "bring the history that old files tell into the database",
     "boot": "record that the machine was started (done by a service)",
     "boottime": "print when the machine was started",
     "shutdown": "record that the machine is being stopped (done by a service)",
@@ -17,10 +22,15 @@ COMMANDS = {
     "doctor": "say what is wrong with the installation, and what to do",
     "recorder": "move what logins left in the spool into the history (done by a service)",
 }
-NAMES = ("last",)  # of links to this program that stand for a command
+NAMES = ("last", "lastb")  # of links to this program that stand for a command
 
 INTERRUPTED = 1
 BROKEN_PIPE = 141  # as the shell says of a program that died of SIGPIPE
+
+
+def module_of(command: str) -> str:
+    """Return the name of the module of a command; no module can be called ``import``."""
+    return f"wtmpdb.cli.{command}" + ("_" if command == "import" else "")
 
 
 def usage() -> str:
@@ -86,7 +96,7 @@ def _command(command: str, words: list[str], program: str) -> int:
     from importlib import import_module  # noqa: PLC0415 - so that `import wtmpdb.__main__` stays free of it
 
     try:
-        code: int = import_module(f"wtmpdb.cli.{command}").run(words, program)
+        code: int = import_module(module_of(command)).run(words, program)
     except SystemExit as ended:  # argparse, after a help text or a complaint
         return int(ended.code or 0)
     return code

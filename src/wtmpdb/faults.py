@@ -66,7 +66,7 @@ def _old_file_hint(path: str) -> str:
         size = os.path.getsize(path)
     except OSError:
         return ""
-    return "a wtmp file of old is read by util-linux's 'last'" if size and size % 384 == 0 else ""
+    return "a wtmp file of old is read by 'wtmpdb last -f'" if size and size % 384 == 0 else ""
 
 
 def _is_wal(path: str) -> bool:

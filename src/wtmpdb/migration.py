@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 
 from wtmpdb import schema, shipped
+from wtmpdb.connection import Transaction, connect, look_at, prepare_to_write
 from wtmpdb.errors import LogError, NoLogError, WtmpdbError
 from wtmpdb.faults import explained
-from wtmpdb.log import DATABASE, Transaction, connect, look_at, prepare_to_write
+from wtmpdb.log import DATABASE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import pytest
 from doctor.conftest import World, said
 from wtmpdb.doctor import program
 from wtmpdb.doctor.finding import NOTE, OK, PROBLEM
+from wtmpdb.installation import places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,11 +95,12 @@ class TestNames:
         assert "does not lead to" in said(list(program.called(world.case())), PROBLEM)[0]
 
     def test_last(self, world: World) -> None:
-        """The name `last` is looked at where setup was asked for it."""
+        """The names `last` and `lastb` are looked at where setup was asked for them."""
         assert said(list(program.called(world.case())), NOTE) == []
         world.records(last=True)
         assert "/usr/local/bin/last does not lead to wtmpdb" in said(list(program.called(world.case())), NOTE)[0]
-        world.link("usr/local/bin/last", "/opt/wtmpdb/bin/wtmpdb")
+        for name in places.NAMES:
+            world.link(f"usr/local/bin/{name}", "/opt/wtmpdb/bin/wtmpdb")
         assert said(list(program.called(world.case())), NOTE) == []
 
     def test_another_before_or_behind(self, world: World) -> None:

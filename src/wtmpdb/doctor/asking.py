@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from threading import Timer
 from time import monotonic
 
+from wtmpdb.connection import connect, look_at
 from wtmpdb.errors import LogError
-from wtmpdb.log import connect, look_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from wtmpdb import log
+from wtmpdb import connection
 
 PREFIX = "/opt/wtmpdb"
 """The program, with all that it needs of Python; `install.sh` makes it."""
 
 PROGRAM = "/usr/local/bin/wtmpdb"
-NAMES = ("last",)
+NAMES = ("last", "lastb")
 """The names beside PROGRAM that `setup --last` makes links of."""
 
 UNITS = "/usr/local/lib/systemd/system"
@@ -28,7 +28,7 @@ RUNTIME = "/run/wtmpdb"
 RECORD = f"{STATE}/setup.json"
 """What setup has done, and what it was asked for: its next run and `setup --undo` go by it."""
 
-PRIVATE = f"{STATE}/{log.PRIVATE}"
+PRIVATE = f"{STATE}/{connection.PRIVATE}"
 """While this file is there, a history that is made anew gets the mode 0640."""
 
 ENABLED = (
