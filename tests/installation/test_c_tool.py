@@ -9,6 +9,7 @@ import pytest
 
 from support import NOON, make_file, table
 from wtmpdb.installation import found
+from wtmpdb.legacy.importer import bring_in, look_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,12 +62,27 @@ def test_sshd_of_debian_13_finds_an_older_history(world: World, monkeypatch: pyt
 
 
 def test_two_histories(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two histories that were there before stay two, and setup says how to list both."""
+    """Two histories that were there before stay two, and setup says how to list both, and how to make them one."""
     world.path(OURS).parent.mkdir()
     files = [make_file(world.path(path), ROWS) for path in (OURS, THEIRS)]
     world.set_up()
-    assert f"wtmpdb last -f {OURS} -f {THEIRS}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"wtmpdb last -f {OURS} -f {THEIRS}" in said
+    assert f"mv {OURS} {OURS}.before && wtmpdb setup && wtmpdb import {OURS}.before" in said
     assert [file.is_symlink() for file in files] == [False, False]
+
+
+def test_two_histories_become_one(world: World) -> None:
+    """The way that setup and doctor tell makes one of two histories: each row of both is in it once, in the file that sshd writes into."""
+    world.path(OURS).parent.mkdir()
+    ours = make_file(world.path(OURS), [(3, "bob", NOON + 9, NOON + 10, "tty1", None, "login"), *ROWS])
+    theirs = make_file(world.path(THEIRS), [(3, "alice", NOON - 9, NOON - 8, "ssh", "192.0.2.7", "sshd"), *ROWS], ours=False)
+    before = ours.rename(ours.with_name("wtmp.db.before"))
+    world.set_up()
+    assert ours.is_symlink()
+    for _ in range(2):
+        bring_in(look_at([str(before)], str(theirs)), str(theirs))
+        assert sorted(row[2:4] for row in table(theirs)) == [("alice", NOON - 9), ("alice", NOON), ("bob", NOON + 9)]
 
 
 def test_undoes_what_version_0_1_0_did(world: World) -> None:

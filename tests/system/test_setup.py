@@ -163,6 +163,19 @@ def test_logins_are_rows_and_stay_or_go(life: Callable[[str], Life], name: str) 
         assert left == []
 
 
+def test_old_files_are_imported_once(life: Callable[[str], Life]) -> None:
+    """The end of an installation brings the old wtmp into the history; another setup does not, and one that is told not to does not either."""
+    tree = life("bookworm").installed.above()
+    tree.run("wtmpdb setup --undo --purge >/dev/null; cp /src/tests/data/docs/wtmp /var/log/wtmp")
+    assert "  import /" not in tree.above().run("/src/install.sh --no-packages --no-import").stdout
+    said = tree.run("/src/install.sh --no-packages").stdout
+    assert re.search(r"  import /var/log/wtmp\n  [1-9]\d* sessions and [1-9]\d* boots were added, 0 were known", said)
+    ours, theirs = (tree.run(f"{command} --time-format iso").stdout.splitlines() for command in ("wtmpdb last", "last -f /var/log/wtmp"))
+    assert len(ours) == len(theirs) > 5
+    assert {line.split()[0] for line in ours[:-2]} == {line.split()[0] for line in theirs[:-2]}
+    assert "nothing to do: everything is in place" in tree.run("wtmpdb setup").stdout
+
+
 @pytest.mark.parametrize("name", ["bookworm", "trixie-peer"])
 def test_all_sessions(life: Callable[[str], Life], name: str) -> None:
     """With --all-sessions cron's stack gets the line, too, and loses it again with the opposite; all of it is undone."""

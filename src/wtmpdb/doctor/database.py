@@ -48,9 +48,9 @@ def place(case: Case) -> Iterator[Finding]:
     apart = os.path.exists(path) and os.path.exists(theirs) and not os.path.samefile(path, theirs)
     if apart and sshd_records(case.root):
         what = f"sshd writes into {places.C_DATABASE}, everything else into {path}: the history is in two halves"
-        yield problem("database", what, f"sudo mv {path} {path}.before && {_SETUP}; 'wtmpdb last -f {path} -f {path}.before' lists all")
+        yield problem("database", what, f"sudo mv {path} {path}.before && {_SETUP} && sudo wtmpdb import {path}.before")
     elif apart and os.path.getsize(theirs):
-        yield note("database", f"{places.C_DATABASE} is another history beside {path}", f"wtmpdb last -f {path} -f {places.C_DATABASE}")
+        yield note("database", f"{places.C_DATABASE} is another history beside {path}", f"sudo wtmpdb import {places.C_DATABASE}")
 
 
 def modes(case: Case) -> Iterator[Finding]:

@@ -61,7 +61,8 @@ def share(changes: Changes) -> None:
             os.symlink(DATABASE, theirs)
     else:
         changes.note(f"{DATABASE} and {C_DATABASE} are two histories; sshd writes into the second, everything else into the first:")
-        changes.note(f"    'wtmpdb last -f {DATABASE} -f {C_DATABASE}' lists both")
+        changes.note(f"    'wtmpdb last -f {DATABASE} -f {C_DATABASE}' lists both; to make them one:")
+        changes.note(f"    mv {DATABASE} {DATABASE}.before && wtmpdb setup && wtmpdb import {DATABASE}.before")
 
 
 def _knows_our_path(changes: Changes) -> bool:

@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from wtmpdb.errors import WtmpdbError
-from wtmpdb.installation import c_tool, history, pam, program, units
+from wtmpdb.installation import c_tool, history, old_files, pam, program, units
 from wtmpdb.installation.changes import Changes
 from wtmpdb.installation.found import has_program, inside, security_directory
 from wtmpdb.installation.ledger import Ledger
@@ -56,6 +56,8 @@ def _put(changes: Changes, top: str, python: str) -> None:
         pam.put(changes, top, all_sessions=options["all_sessions"])
     if options["systemd"]:
         units.start(changes, changed=changed)
+    if options["import"]:
+        old_files.put(changes)
 
 
 def _remove_stale(changes: Changes) -> None:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The old files' part: what they tell is brought into the history, once, when everything else is in place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wtmpdb.errors import WtmpdbError
+from wtmpdb.legacy.errors import LegacyError
+from wtmpdb.legacy.importer import bring_in, default_files, look_at
+
+if TYPE_CHECKING:
+    from wtmpdb.installation.changes import Changes
+
+IMPORTED = "old files imported"
+
+_LATER = "'wtmpdb import' tries again"
+
+
+def put(changes: Changes) -> None:
+    """Import the old files of the machine, unless that was done before. What goes wrong is said; logins are recorded all the same."""
+    if IMPORTED in changes.ledger.deeds or changes.root != "/":
+        return
+    try:
+        sources = [source for source in look_at(default_files()) if not source.is_empty]
+    except LegacyError:
+        sources = []  # there are none
+    except WtmpdbError as error:
+        changes.note(f"old files were not imported: {error} ({error.hint or _LATER})")
+        return
+    if sources and not changes.begin(f"import {', '.join(source.name for source in sources)}"):
+        return
+    try:
+        counts = bring_in(sources).counts if sources else None
+    except WtmpdbError as error:
+        changes.note(f"not all could be imported: {error} ({error.hint or _LATER})")
+        return
+    if counts:
+        changes.note(f"{counts.sessions:,} sessions and {counts.boots:,} boots were added, {counts.recognised:,} were known")
+    if not changes.dry:
+        changes.ledger.add("deeds", IMPORTED)
