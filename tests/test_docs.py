@@ -64,7 +64,8 @@ def usec(text: str | None) -> int | None:
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
-    """Make the history of the examples."""
+    """Make the history of the examples, and put the old files beside it."""
+    shutil.copytree(ROOT / "tests" / "data" / "docs", tmp_path, dirs_exist_ok=True)
     return make_file(tmp_path / "wtmp.db", [(*row[:2], usec(row[2]), usec(row[3]), *row[4:]) for row in DEMO])
 
 
@@ -206,6 +207,18 @@ class TestManPages:
         assert ("EXIT STATUS" if source.name.endswith(".1.md") else "RETURN VALUES") in source.read_text()
         assert f'"wtmpdb {__version__}"' in source.read_text().splitlines()[0]
 
+    @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+    def test_see_also(self, source: Path) -> None:
+        """Every page points to others of ours that there are, wtmpdb(1) first, and then to those of others; never to itself."""
+        named = re.findall(r"\*\*([\w.-]+)\*\*\((\d)\)", section(source, "SEE ALSO"))
+        pages = [f"{name}.{number}" for name, number in named]
+        ours = [page for page in pages if "wtmpdb" in page]
+        assert pages[: len(ours)] == ours
+        assert all((MAN / page).exists() for page in ours)
+        assert source.stem not in pages
+        assert len(set(pages)) == len(pages)
+        assert ours[0] == "wtmpdb.1" or source.stem == "wtmpdb.1"
+
     def test_pages_are_what_the_sources_give(self, tmp_path: Path) -> None:
         """The pages in the repository are made from their sources."""
         for tool in ("go-md2man", "man"):
@@ -252,8 +265,9 @@ class TestExamples:
         environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"}
         for line, shown in examples(document):
             _, command, *words = shlex.split(line)
-            run = [sys.executable, "-m", "wtmpdb", command, "-f", str(demo), *words]
-            ran = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            history = [] if "-f" in words or command in ("check", "dump") else ["-f", str(demo)]
+            run = [sys.executable, "-m", "wtmpdb", command, *history, *words]
+            ran = subprocess.run(run, env=environment, cwd=demo.parent, capture_output=True, text=True, timeout=60, check=False)
             assert (ran.stdout, ran.stderr) == (shown, ""), line
 
     def test_python(self, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
