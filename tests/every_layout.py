@@ -80,7 +80,7 @@ def any_fields(draw: st.DrawFn, name: str) -> Fields:
         kind = DOWN if kind == RUN_LVL else kind
         line = b"tty" + line[:4]
         user = b"" if kind == DEAD_PROCESS else user or b"someone"
-    if kind in _SYSTEM and not layout._plain:
+    if kind in _SYSTEM and not layout.is_plain:
         line, ident, user = _LINES.get(kind, b"~"), b"~~", _SYSTEM[kind]
         pid = draw(st.integers(33, 126)) if kind == RUN_LVL else 0
     if "stamp" in layout._offsets:

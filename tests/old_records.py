@@ -15,6 +15,7 @@ from wtmpdb.legacy.record import (
     LOGIN_PROCESS,
     NEW_TIME,
     NO_ADDRESS,
+    OLD_TIME,
     RUN_LVL,
     USER_PROCESS,
     Chunk,
@@ -93,10 +94,11 @@ HOSTS = st.sampled_from(["", "10.0.0.1", "2001:db8:1:2:3:4:5:6", "a.long.host.na
 
 
 @st.composite
-def usual(draw: st.DrawFn, *, levels: bool = True, twice: bool = True) -> list[Fields]:
+def usual(draw: st.DrawFn, *, levels: bool = True, twice: bool = True, clocks: bool = False) -> list[Fields]:
     """Return records in the order of time, as programs that do what they should write them; each shutdown has a boot before it.
 
-    The last boot is shut down, or `last` would look at the processes of this machine. Without ``twice`` no two records are the same.
+    The last boot is shut down, or `last` would look at the processes of this machine. Without ``twice`` no two records are the same; with
+    ``clocks`` the clock is set now and then, and the run level changed.
     """
     moment = float(BEGIN)
     found: list[Fields] = []
@@ -108,7 +110,8 @@ def usual(draw: st.DrawFn, *, levels: bool = True, twice: bool = True) -> list[F
             found.append(run_level(moment, "5"))
         for _ in range(draw(st.integers(0, 14))):
             moment += draw(st.sampled_from([0, 0, 1, 0.25, 60, 5000, 90_000]))
-            kind = draw(st.sampled_from([USER_PROCESS] * 4 + [DEAD_PROCESS] * 3 + [INIT_PROCESS, LOGIN_PROCESS]))
+            kinds = [USER_PROCESS] * 4 + [DEAD_PROCESS] * 3 + [INIT_PROCESS, LOGIN_PROCESS] + [OLD_TIME, NEW_TIME, RUN_LVL] * clocks
+            kind = draw(st.sampled_from(kinds))
             line = draw(LINES)
             if kind == USER_PROCESS:
                 found.append(login(moment, line, draw(USERS), draw(HOSTS), pid=draw(st.integers(1, 3))))
@@ -116,6 +119,10 @@ def usual(draw: st.DrawFn, *, levels: bool = True, twice: bool = True) -> list[F
                     found.append(found[-1])  # Ubuntu wrote some twice
             elif kind == DEAD_PROCESS:
                 found.append(logout(moment, line))
+            elif kind in (OLD_TIME, NEW_TIME):
+                found.append(clock(moment, kind))
+            elif kind == RUN_LVL:
+                found.append(run_level(moment, draw(st.sampled_from("2345"))))
             else:
                 found.append(getty(moment, line, kind))
         if draw(st.booleans()) or number == boots - 1:

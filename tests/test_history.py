@@ -117,6 +117,31 @@ class TestBootRows:
         assert meaning(book, boot_row(OLD, ident=1), at_home=None)[0] == End.RUNNING
 
 
+class TestChanges:
+    BOOK = Book(Boot(1, OLD, OLD + 9), Boot(2, OLD + 20, OLD + 29), Boot(3, NOW, None, key=BOOT_KEY))
+
+    @pytest.mark.parametrize(
+        ("login", "logout", "expected"),
+        [
+            (OLD + 1, OLD + 5, (End.LOGOUT, OLD + 5)),
+            (OLD + 1, None, (End.LOGOUT, OLD + 9)),
+            (OLD + 21, None, (End.LOGOUT, OLD + 29)),
+            (NOW, None, (End.RUNNING, None)),
+        ],
+    )
+    def test_run_level(self, login: int, logout: int | None, expected: tuple[int, int | None]) -> None:
+        """A run level lasts until the next, or until the next shutdown; the one without an end is still running."""
+        assert meaning(self.BOOK, (0, b"runlevel", b"(to lvl 5)", b"6.1", None, login, logout, 7, EntryType.RUNLEVEL)) == expected
+
+    @pytest.mark.parametrize("tty", [b"old time", b"new time"])
+    def test_clock(self, tty: bytes) -> None:
+        """A change of the clock is no stretch of time; the next shutdown bounds for how long it is asked for."""
+        row = (0, b"date", tty, b"", None, OLD + 1, OLD + 1, 7, EntryType.RUNLEVEL)
+        assert meaning(self.BOOK, row) == (End.CLOCK, OLD + 9)
+        [(_, how, when)] = History(self.BOOK, Machine(), at_home=True).entries([[row]])
+        assert (how, when) == ("clock", None)
+
+
 class TestLiving:
     book = Book(Boot(1, OLD, None, key=OLD_KEY), Boot(2, NOW, None, key=BOOT_KEY), openings={10: Opening(BOOT_KEY, 100, 1000)})
 

@@ -37,6 +37,10 @@ class EntryType:
     """Never stored: the line that is listed for the end of a boot."""
 
 
+CLOCK_TTYS = (b"old time", b"new time")
+"""The ttys of rows of the type RUNLEVEL that tell that the clock was set: the time before, and after."""
+
+
 class End:
     """How a session or a boot ended; worked out when it is listed, never stored."""
 
@@ -55,7 +59,10 @@ class End:
     UNKNOWN = 6
     """Nobody can say; shown as still logged in."""
 
-    WORDS = ("logout", "down", "crash", "running", "logged in", "gone", "unknown")
+    CLOCK = 7
+    """Not at all: it is no stretch of time, it tells that the clock was set. In lines stands beside it when the next shutdown came."""
+
+    WORDS = ("logout", "down", "crash", "running", "logged in", "gone", "unknown", "clock")
 
 
 class Entry:

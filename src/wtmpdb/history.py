@@ -7,9 +7,9 @@ in, or is gone. What a row means depends on the row, the boots around it and the
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
-from wtmpdb.entry import SECOND, End, EntryType, entry_of
+from wtmpdb.entry import CLOCK_TTYS, SECOND, End, EntryType, entry_of
 from wtmpdb.system import System
 
 TYPE_CHECKING = False
@@ -56,6 +56,7 @@ class History:
         self._system = system or System()
         self._at_home = at_home
         self._boots_read: list[Boot] | None = None
+        self._downs: list[int] | None = None
         self._places: dict[str, int] = {}
 
     # The loop over a million rows: nearly all are sessions with a logout, and these need no thought.
@@ -73,7 +74,7 @@ class History:
         for chunk in chunks:
             for row in chunk:
                 line = self._line(row)
-                yield entry_of(row), End.WORDS[line[0]], line[6]
+                yield entry_of(row), End.WORDS[line[0]], None if line[0] == End.CLOCK else line[6]
 
     def lines_with_shutdowns(self, chunks: Iterable[list[Row]], since: int | None = None, until: int | None = None) -> Iterator[list[Line]]:
         """Do as `lines`, with a line for each shutdown between them; ``since`` and ``until`` bound these too (µs, inclusive)."""
@@ -104,6 +105,8 @@ class History:
             tty = SYSTEM_BOOT
             if when is None:
                 end, when = self._boot(ident, login)
+        elif type_ == EntryType.RUNLEVEL:
+            end, when = self._change(login, when, tty)
         elif when is None:
             end, when = self._session(ident, login, user, tty or b"")
         return end, user, tty, host, service, login, when, ident, type_
@@ -131,6 +134,17 @@ class History:
         if key is None or not self._is_at_home():
             return End.RUNNING, None
         return End.GONE, None  # an earlier boot of this machine; this one has no row
+
+    def _change(self, login: int, logout: int | None, tty: bytes | None) -> tuple[int, int | None]:
+        """Return how a run level or a change of the clock ended: at the latest with the next shutdown, as in `last`."""
+        if self._downs is None:
+            self._downs = sorted(boot.logout for boot in self._boots if boot.logout is not None)
+        place = bisect_left(self._downs, login)
+        down = self._downs[place] if place < len(self._downs) else None
+        if tty in CLOCK_TTYS:
+            return End.CLOCK, down
+        end = down if logout is None else logout
+        return (End.RUNNING, None) if end is None else (End.LOGOUT, end)
 
     # Sessions without a logout
 

@@ -159,3 +159,17 @@ def test_like_utmpdump(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         theirs = subprocess.run([str(UTMPDUMP), str(path)], capture_output=True, check=True, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}).stdout
         assert main(["wtmpdb", "dump", str(path)]) == 0
         assert capfdbinary.readouterr().out == theirs, path
+
+
+def test_output_is_whole_or_none(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was in the file of -o stays where anything goes wrong, and the file that is read is not written over."""
+    out = tmp_path / "out"
+    out.write_text("of before")
+    assert main(["wtmpdb", "dump", str(tmp_path / "none"), "-o", str(out)]) == 1
+    assert out.read_text() == "of before"
+    assert main(["wtmpdb", "dump", str(path), "-o", str(path)]) == 1
+    assert "is what is being read" in capsys.readouterr().err
+    assert path.read_bytes() == records(3)
+    assert main(["wtmpdb", "dump", str(path), "-o", str(out)]) == 0
+    assert out.read_bytes() == lines(0, 3)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out", "wtmp"]

@@ -88,11 +88,12 @@ class TestSummary:
             "unmatched_logouts": 1,
             "skipped": {"waiting for a login": 1},
             "bytes_skipped": 0,
+            "findings": {},
             "first_usec": BEGIN * SECOND,
             "last_usec": (BEGIN + 3660) * SECOND,
             "files": [
-                {"path": str(old), "layout": "glibc-384-le", "records": 3, "skipped": {}, "bytes_skipped": 0},
-                {"path": str(new), "layout": "glibc-384-le", "records": 4, "skipped": {}, "bytes_skipped": 0},
+                {"path": str(old), "layout": "glibc-384-le", "records": 3, "skipped": {}, "bytes_skipped": 0, "findings": {}},
+                {"path": str(new), "layout": "glibc-384-le", "records": 4, "skipped": {}, "bytes_skipped": 0, "findings": {}},
             ],
         }
 
@@ -114,6 +115,30 @@ class TestSummary:
         assert run(database, tmp_path / "torn") == 0
         assert "101 bytes" in capsys.readouterr().out
         assert len(table(database)) == 3
+
+
+class TestFindings:
+    def test_words(self, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The summary says of each file how many findings of which kind there are, and what shows them; a dry run too."""
+        file, other = tmp_path / "my wtmp", tmp_path / "other"
+        file.write_bytes(encode(OLD) + bytes(384 * 2) + encode([*NEW, logout(BEGIN + 3700, "pts/9")]) + b"x")
+        other.write_bytes(encode(OLD))
+        for words in ([], ["--dry-run"]):
+            assert run(database, *words, file, other) == 0
+            assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("findings")] == [
+                f"findings: 1 zeroed, 2 logout, 1 size (reasons to look, no proof: wtmpdb check '{file}')"
+            ]
+
+    def test_same_as_check(self, database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """The numbers are those of `wtmpdb check`, compressed or not."""
+        file = tmp_path / "wtmp.gz"
+        file.write_bytes(gzip.compress(encode(OLD) + b"x" * 100 + encode([*NEW, login(BEGIN - 9999, "tty1")])))
+        main(["wtmpdb", "check", "--json", str(file)])
+        counts = json.loads(capsys.readouterr().out)[0]["counts"]
+        assert counts
+        assert run(database, "--json", file) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["findings"], found["files"][0]["findings"]) == (counts, counts)
 
 
 class TestSources:

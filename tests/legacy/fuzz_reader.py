@@ -66,7 +66,7 @@ def _written(layout: FixedLayout, fields: tuple) -> None:  # type: ignore[type-a
     try:
         assert len(encode(layout, fields)) == layout.size
     except ValueError:
-        assert fields[0] not in (7, 8) or not layout._plain
+        assert fields[0] not in (7, 8) or not layout.is_plain
 
 
 def _duplicate() -> int:

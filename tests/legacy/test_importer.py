@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import lzma
 import os
 import shutil
 import sqlite3
@@ -141,16 +142,25 @@ class TestSameLines:
         assert listed(database, words, tmp_path / "out") == listed(file, ["--layout=glibc-384", *words], tmp_path / "out")
 
     @LENIENT
-    @given(usual(levels=False, twice=False), st.lists(st.integers(0, 60), max_size=3))
-    def test_rotated(self, tmp_path: Path, rows: list[Fields], cuts: list[int]) -> None:
+    @given(usual(clocks=True, twice=False), OPTIONS)
+    def test_all_as_the_file(self, tmp_path: Path, database: Path, rows: list[Fields], words: list[str]) -> None:
+        """After an import with --all `last -x` prints the changes of run level and clock too as it prints them of the file."""
+        again(database)
+        file = write(tmp_path / "wtmp", *rows)
+        import_(database, file, system=True)
+        assert listed(database, ["-x", *words], tmp_path / "out") == listed(file, ["--layout=glibc-384", "-x", *words], tmp_path / "out")
+
+    @LENIENT
+    @given(usual(clocks=True, twice=False), st.lists(st.integers(0, 60), max_size=3), st.booleans())
+    def test_rotated(self, tmp_path: Path, rows: list[Fields], cuts: list[int], system: bool) -> None:
         """A file that was rotated gives what it gives in one piece, in whatever order the pieces are named, at once or one after the other."""
         whole, together, apart = (again(tmp_path / name) for name in ("whole.db", "together.db", "apart.db"))
-        import_(whole, write(tmp_path / "wtmp", *rows))
+        import_(whole, write(tmp_path / "wtmp", *rows), system=system)
         edges = sorted({0, len(rows), *(min(cut, len(rows)) for cut in cuts)})
         pieces = [write(tmp_path / f"wtmp.{n}", *rows[first:last]) for n, (first, last) in enumerate(itertools.pairwise(edges))]
-        import_(together, *reversed(pieces))
+        import_(together, *reversed(pieces), system=system)
         for piece in pieces:
-            import_(apart, piece)
+            import_(apart, piece, system=system)
         assert without_ids(together) == without_ids(whole)
         assert without_ids(apart) == without_ids(whole)
 
@@ -229,6 +239,25 @@ class TestOnce:
         assert import_(database, file).counts.sessions == 1
 
 
+class TestSteps:
+    @pytest.mark.parametrize("rows", [1, 2, 3])
+    def test_lone_rows(self, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+        """One lone row is copied, also when it is all that is left for the last step."""
+        monkeypatch.setattr(staging, "FIRST_SIZE", 2)
+        monkeypatch.setattr(staging, "LARGEST", 2)
+        file = write(tmp_path / "wtmp", *(login(BEGIN + n, f"pts/{n}") for n in range(rows)))
+        for added in (rows, 0):
+            assert import_(database, file).counts.sessions == added
+        assert [row[3] for row in table(database)] == [at(n) for n in range(rows)]
+
+    def test_many_at_once(self, tmp_path: Path, database: Path) -> None:
+        """However many sessions end at once, each is kept."""
+        for number in (39, 40, 41, 81):
+            again(database)
+            import_(database, write(tmp_path / "wtmp", *(login(BEGIN + n, f"pts/{n}") for n in range(number)), boot(BEGIN + 100)))
+            assert [row[3] for row in table(database)] == [*(at(n) for n in range(number)), at(100)]
+
+
 class TestOthersRows:
     def test_recorder(self, tmp_path: Path, database: Path) -> None:
         """Sessions that the recorder wrote are recognised: same user and host, at most two seconds apart, each once, ``ssh`` for any ``pts``."""
@@ -280,6 +309,8 @@ class TestOthersRows:
         file = write(tmp_path / "wtmp", *(login(BEGIN + n, f"pts/{n}") for n in range(0, 40, 5)))
         monkeypatch.setattr(staging, "FIRST_SIZE", 1)
         monkeypatch.setattr(staging, "SMALLEST", 1)
+        monkeypatch.setattr(staging, "LARGEST", 1)
+        monkeypatch.setattr(staging, "TURN", -1)
         seen: list[int] = []
 
         def sleep(_: float) -> None:
@@ -320,6 +351,48 @@ class TestDatabases:
         summary = import_(database, source)
         assert (summary.counts.closed, summary.counts.duplicates, len(table(database))) == (1, 3, 3)
         assert table(database)[2][4] == at(40)
+
+    def test_databases_of_the_same_old_file(self, tmp_path: Path, database: Path) -> None:
+        """A database brings nothing that the other has from the same old file, be it that we imported it there or C, and be it known by either."""
+        rows = [boot(BEGIN), *[login(BEGIN + 1, "pts/0")] * 2, logout(BEGIN + 9, "pts/0"), login(BEGIN + 20, "tty1", "bob", ""), shutdown(BEGIN + 50)]
+        file = write(tmp_path / "wtmp", *rows)
+        ours, of_c = tmp_path / "ours.db", tmp_path / "c.db"
+        import_(ours, file)
+        make_file(of_c, [row[1:] for row in table(ours)], ours=False)
+        for into, source, known in (
+            (database, ours, 0),
+            (database, of_c, 4),
+            (database, file, 4),
+            (ours, of_c, 4),
+            (of_c, ours, 4),
+            (of_c, database, 4),
+        ):
+            counts = import_(into, source).counts
+            assert counts.duplicates + counts.recognised == known, (into, source)
+            assert [row[1:] for row in table(into)] == [row[1:] for row in table(ours)]
+        assert [row[5:] for row in sides(database)] == [row[5:] for row in sides(ours)]
+
+    def test_recorded_and_imported(self, tmp_path: Path, database: Path) -> None:
+        """A row of the recorder that an old file told of, too, is known again in a copy of its database."""
+        copy = tmp_path / "copy.db"
+        with Log.write(str(database)) as log:
+            log.apply([opened("alice", at(1), tty="tty1", host=None)])
+        shutil.copy(database, copy)
+        import_(database, write(tmp_path / "wtmp", login(BEGIN + 0.5, "tty1", "alice", "")))
+        summary = import_(database, copy)
+        assert (summary.counts.duplicates, summary.counts.sessions, len(table(database))) == (1, 0, 1)
+
+    def test_without_a_name(self, tmp_path: Path, database: Path) -> None:
+        """A database that is compressed, or comes through a pipe, is imported row by row too, and known again."""
+        source = make_file(tmp_path / "old.db", self.ROWS, ours=False)
+        packed = tmp_path / "old.db.xz"
+        packed.write_bytes(lzma.compress(source.read_bytes()))
+        import_(database, packed)
+        assert [row[1:] for row in table(database)] == list(self.ROWS[:3])
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        with subprocess.Popen(["cp", str(source), str(pipe)]):
+            assert import_(database, pipe).counts.duplicates == 3
 
     def test_not_of_ours(self, tmp_path: Path, database: Path) -> None:
         """A database of something else is refused, and so are the database itself and a damaged one."""

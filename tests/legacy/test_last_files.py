@@ -177,8 +177,8 @@ class TestMachineOutput:
         assert ends == [
             ("mallory", 3, "gone - no logout", "gone"),
             ("alice", 3, "still logged in", "logged in"),
-            ("date", 253, "", "unknown"),
-            ("date", 252, "", "unknown"),
+            ("date", 253, "", "clock"),
+            ("date", 252, "", "clock"),
             ("runlevel", 2, "still running", "running"),
             ("reboot", 1, "still running", "running"),
             ("shutdown", 254, "2024-03-01T08:00:00+00:00", "logout"),

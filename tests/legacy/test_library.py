@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-import doctest
 import gc
+import subprocess
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,15 +134,19 @@ def test_any_address(raw: bytes) -> None:
     assert address_text(raw) or not raw.strip(b"\0")
 
 
-def test_examples() -> None:
-    """The examples of the package run."""
-    assert doctest.testmod(package).failed == 0
-
-
 def test_public_names() -> None:
-    """Public names are loaded when they are asked for."""
-    assert set(dir(package)) == set(package.__all__)
-    for name in package.__all__:
-        assert getattr(package, name)
+    """Every public name is loaded when it is asked for, and is what its module has under that name."""
+    assert set(dir(package)) == set(package.__all__) == set(package._HOMES)
+    for name, home in package._HOMES.items():
+        assert getattr(package, name) is getattr(import_module(home), name)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         package.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "first", ["pass", "import wtmpdb.legacy.sessions", "from wtmpdb.legacy import importer", "from wtmpdb.legacy import windows"]
+)
+def test_sessions_is_the_function(first: str) -> None:
+    """`legacy.sessions` is the function, whether or not the module of that name has been imported before, and by whom."""
+    code = f"{first}\nfrom wtmpdb import legacy\nfrom wtmpdb.legacy import sessions\nassert list(legacy.sessions([])) == list(sessions([])) == []"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

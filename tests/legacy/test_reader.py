@@ -452,3 +452,13 @@ def test_memory(tmp_path: Path, kind: str) -> None:
     count, memory = measured(tmp_path / "f")
     assert count > 0
     assert memory < 64
+
+
+def test_a_view_for_a_table(tmp_path: Path) -> None:
+    """A database whose wtmp is a view, which could run for ever, is not ours."""
+    path = tmp_path / "view.db"
+    with closing(sqlite3.connect(path)) as database:
+        endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS ID, 3 AS Type, 'x' AS User, i AS Login FROM n"
+        database.execute(f"CREATE VIEW wtmp AS SELECT ID, Type, User, Login, Login AS Logout, 'x' AS TTY, 'x' AS RemoteHost FROM ({endless})")
+    with pytest.raises(UnrecognisedError, match="without a table wtmp"), open_file(str(path)) as file:
+        list(file.forward())

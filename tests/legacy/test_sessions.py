@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from old_records import BEGIN, as_records, boot, clock, fields, getty, login, logout, run_level, shutdown, strange, usual
 from wtmpdb.entry import SECOND, End, EntryType
 from wtmpdb.legacy.open_sessions import OpenSessions
-from wtmpdb.legacy.pairing import CLOCK_CHANGE, CLOCK_IS, CLOCK_WAS, SHUTDOWN_TIME, Backward
+from wtmpdb.legacy.pairing import CLOCK_IS, CLOCK_WAS, SHUTDOWN_TIME, Backward
 from wtmpdb.legacy.record import DEAD_PROCESS, NEW_TIME, OLD_TIME, USER_PROCESS
 from wtmpdb.legacy.sessions import CLOCK, LOGOUT, REBOOT, REPLACED, SHUTDOWN, STILL, Forward, Paired, sessions
 
@@ -109,7 +109,7 @@ def expected(kind: int, row: Fields, end: int | None, how: str) -> tuple[object,
     """Return what the backward pairing says of the same."""
     at = row[6] * SECOND + row[7]
     if how == CLOCK:
-        return CLOCK_CHANGE, at, kind
+        return End.CLOCK, at, kind
     if kind == EntryType.USER_PROCESS:
         return {LOGOUT: End.LOGOUT, REPLACED: End.LOGOUT, SHUTDOWN: End.DOWN, REBOOT: End.CRASH, STILL: End.STILL}[how], at, end, row[4], row[2], kind
     if how == STILL:
@@ -122,7 +122,7 @@ def backward(rows: list[Fields]) -> Iterator[tuple[object, ...]]:
     for how, user, tty, _, _, at, end, _, kind in (
         line for lines in Backward(lambda _: End.STILL, NOW, system=True).lines([rows[::-1]]) for line in lines
     ):
-        if how == CLOCK_CHANGE:
+        if how == End.CLOCK:
             yield how, at, kind
         elif kind == EntryType.USER_PROCESS:
             yield how, at, end, user, tty, kind

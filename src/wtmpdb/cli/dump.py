@@ -7,6 +7,7 @@ import os
 import time
 from itertools import islice
 
+from wtmpdb.cli.output import Output
 from wtmpdb.errors import complain
 from wtmpdb.legacy import dump
 from wtmpdb.legacy.errors import LegacyError
@@ -60,17 +61,13 @@ def run(words: Sequence[str], program: str) -> int:
     if wishes.follow and (wishes.reverse or wishes.file == "-"):
         parser.error("--follow needs a file of records")
     act = _reverse if wishes.reverse else _follow if wishes.follow else _dump
-    if wishes.output is None:
-        act(wishes, program, _to_stdout)
-    else:
-        with open(wishes.output, "wb") as file:
+    if wishes.follow and wishes.output is not None:  # it never ends: what is there is to be seen
+        with open(wishes.output, "wb", buffering=0) as file:
             act(wishes, program, file.write)
+        return 0
+    with Output(wishes.output, spare=wishes.file) as output:
+        act(wishes, program, output.write)
     return 0
-
-
-def _to_stdout(data: bytes) -> None:
-    while data:
-        data = data[os.write(1, data) :]
 
 
 # Records to text

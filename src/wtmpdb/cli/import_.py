@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from json import dumps
@@ -96,6 +97,10 @@ def said(summary: Summary) -> str:
         lines.append("skipped: " + ", ".join(f"{number:,} {reason}" for reason, number in sorted(skipped.items())) + _bytes(summary))
     if summary.unmatched:
         lines.append(f"logouts of nobody who had logged in: {summary.unmatched:,}")
+    for source in summary.sources:
+        if source.findings:
+            found = ", ".join(f"{number:,} {kind}" for kind, number in source.findings.items())
+            lines.append(f"findings: {found} (reasons to look, no proof: wtmpdb check {shlex.quote(source.name)})")
     if summary.first is not None and summary.last is not None:
         lines.append(f"from {times.full(summary.first // SECOND)} to {times.full(summary.last // SECOND)}")
     return "\n".join(lines)

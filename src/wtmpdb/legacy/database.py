@@ -35,8 +35,10 @@ def chunks(path: str, shown: str) -> Iterator[Chunk]:
         raise LegacyError(f"{shown}: {error}") from error
     try:
         connection.text_factory = bytes
+        # A file from elsewhere must not run anything through views or triggers of its own.
+        connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA temp_store = FILE")
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'wtmp'").fetchone():
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'wtmp' AND type = 'table'").fetchone():
             raise UnrecognisedError(f"{shown}: a database without a table wtmp")
         rows = connection.execute(_ROWS)
         while found := rows.fetchmany(1024):

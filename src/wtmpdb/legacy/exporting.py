@@ -16,14 +16,12 @@ from __future__ import annotations
 
 import marshal
 import os
-from functools import partial
 from heapq import heappop, heappush
 from itertools import islice
 from sys import byteorder
 
 from wtmpdb.entry import SECOND, EntryType, as_text
 from wtmpdb.legacy import dump, freebsd
-from wtmpdb.legacy.bulk import encode_all
 from wtmpdb.legacy.compressed import temporary, write_all
 from wtmpdb.legacy.errors import LegacyError
 from wtmpdb.legacy.fixed import FixedLayout
@@ -86,7 +84,7 @@ class Form:
             return cls(_each(freebsd.encode), *_limits(FIXED["freebsd-active-be"]))
         if not isinstance(layout, FixedLayout):
             raise LegacyError(f"{layout}: not a layout of records", hint="there may be a --format of that name")
-        return cls(partial(encode_all, layout), *_limits(layout), layout.make_signature())
+        return cls(layout.encode_all, *_limits(layout), layout.make_signature())
 
     @classmethod
     def text(cls) -> Form:

@@ -7,9 +7,9 @@ Whoever removes a login from a file leaves its logout, a hole, a gap in time or 
 
 from __future__ import annotations
 
-from operator import sub
+from itertools import compress
+from operator import not_, sub
 
-from wtmpdb.legacy.bulk import encode_all, is_plain
 from wtmpdb.legacy.fixed import FixedLayout
 from wtmpdb.legacy.layouts import FREEBSD_LOG
 from wtmpdb.legacy.record import (
@@ -135,7 +135,7 @@ class Inspector:
         self._fixed = layout if isinstance(layout, FixedLayout) else None
         self._by_id = layout.name.startswith("freebsd")  # its logouts have no line
         self._has_places = self._fixed is not None or layout is FREEBSD_LOG  # the others are text, or rows
-        self._plain = self._fixed is not None and is_plain(self._fixed)
+        self._plain = self._fixed is not None and self._fixed.is_plain
         self._spans: dict[str, slice] = {}
         self._latest = now + FUTURE
         self._lines = _Lines()
@@ -202,14 +202,14 @@ class Inspector:
         if not isinstance(places, range) or not places or places[0] != self._next:
             return None
         kinds, pids, lines, idents, users, hosts, seconds, micros, *_ = zip(*chunk.fields, strict=True)
-        texts = [set(lines), set(idents), set(users), set(hosts)]
+        texts = b"".join((*lines, *idents, *users, *hosts))
         if (
             not _KNOWN.issuperset(kinds)
             or NEW_TIME in kinds
             or not (min(pids) >= 0 and max(pids) <= _LARGEST_PID and min(seconds) > 0 and min(micros) >= 0 and max(micros) < SECOND)
-            or b"" in texts[0]
-            or (b"" in texts[2] and (USER_PROCESS, b"") in set(zip(kinds, users, strict=True)))
-            or any((text := b"".join(some)).translate(None, _CONTROL) != text for some in texts)
+            or not all(lines)
+            or USER_PROCESS in compress(kinds, map(not_, users))
+            or len(texts.translate(None, _CONTROL)) != len(texts)
             or not self._is_rewritten(chunk)
         ):
             return None
@@ -220,7 +220,7 @@ class Inspector:
     def _is_rewritten(self, chunk: Chunk) -> bool:
         """Tell whether the records are what would be written anew: nothing stands where nothing ought to."""
         assert self._fixed  # noqa: S101 - it is plain
-        return encode_all(self._fixed, chunk.fields) == b"".join(map(chunk.raw, range(len(chunk.fields))))
+        return self._fixed.encode_all(chunk.fields) == chunk.data
 
     def _ordinary(self, chunk: Chunk, times: list[int]) -> None:
         kinds = [fields[0] for fields in chunk.fields]
@@ -235,9 +235,17 @@ class Inspector:
             self._usual.add(len(times) - 1, times[-1] - times[0])
         self._span(min(times), max(times))
         self._next = chunk.positions[-1] + len(chunk.raw(len(times) - 1))
+        lines = self._lines.used
         for fields, at, position in zip(chunk.fields, times, chunk.positions, strict=True):
-            self._before = at
-            self._story(fields, fields[2], at, position)
+            kind, line = fields[0], fields[2]
+            if kind == DEAD_PROCESS and lines.get(line, at) is None:
+                lines[line] = at
+            elif kind == USER_PROCESS and line in lines and self._down is None:
+                lines[line] = None
+            else:
+                self._before = at
+                self._story(fields, line, at, position)
+        self._before = times[-1]
 
     # Records, one by one
 
@@ -364,12 +372,13 @@ class _Lines:
     """Which terminals are in use, and when the others were left."""
 
     def __init__(self) -> None:
-        self._lines: dict[bytes, int | None] = {}
+        self.used: dict[bytes, int | None] = {}
+        """From a line to when it was left, None while somebody is on it."""
         self._since: int | None = None  # from when on all is known: at first nobody knows who was logged in before the file begins
 
     def begin(self, at: int) -> None:
         """Begin with nobody logged in."""
-        self._lines.clear()
+        self.used.clear()
         self._since = at
 
     def enter(self, line: bytes) -> None:
@@ -378,8 +387,8 @@ class _Lines:
 
     def leave(self, line: bytes, at: int) -> int | None:
         """Note that a line is left; return since when nobody was on it where nobody was."""
-        if line in self._lines:
-            since = self._lines[line]
+        if line in self.used:
+            since = self.used[line]
             if since is not None and abs(at - since) <= TWICE:
                 return None
         else:
@@ -388,10 +397,10 @@ class _Lines:
         return since
 
     def _put(self, line: bytes, at: int | None) -> None:
-        if len(self._lines) >= _MOST_LINES and line not in self._lines:
-            self._lines.clear()
+        if len(self.used) >= _MOST_LINES and line not in self.used:
+            self.used.clear()
             self._since = None
-        self._lines[line] = at
+        self.used[line] = at
 
 
 class _Usual:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wtmpdb.entry import SECOND, EntryType
-from wtmpdb.legacy.pairing import CLOCK_IS, CLOCK_WAS, moment
-from wtmpdb.legacy.record import BOOT_TIME, NO_ADDRESS, USER_PROCESS, Fields
-from wtmpdb.legacy.sessions import BOOT, REBOOT, REPLACED, RUNLEVEL, SESSION, SHUTDOWN, Forward, Paired
+from wtmpdb.entry import CLOCK_TTYS, SECOND, EntryType, now
+from wtmpdb.legacy.findings import Inspector
+from wtmpdb.legacy.pairing import CLOCK_IS, CLOCK_WAS, LARGEST_SECOND, moment
+from wtmpdb.legacy.record import BOOT_TIME, NO_ADDRESS, RUN_LVL, USER_PROCESS, Fields
+from wtmpdb.legacy.sessions import BOOT, LOGOUT, REBOOT, REPLACED, RUNLEVEL, SESSION, SHUTDOWN, Forward, Paired
 from wtmpdb.legacy.staging import BOOT_WITHIN, PLACES, Staging, identity, identity_of_row
 from wtmpdb.text import restore
 
@@ -28,13 +29,16 @@ if TYPE_CHECKING:
 
 _MOST_REMEMBERED = 100_000
 _LARGEST_PLACE = 2**PLACES
-_CLOCK_TEXTS = {CLOCK_WAS: b"old time", CLOCK_IS: b"new time"}
+_CLOCK_TTYS = dict(zip((CLOCK_WAS, CLOCK_IS), CLOCK_TTYS, strict=True))
 _REBOOTS = (b"reboot", b"soft-reboot")
 
 _LEFT_OPEN = """SELECT i.entry_id, User, TTY, RemoteHost, wtmp.Login, record_hash, nth, pid, line_id FROM wtmp JOIN imported i
     ON i.entry_id = wtmp.ID AND i.login = wtmp.Login
-    WHERE (wtmp.Login, wtmp.ID) >= (?, ?) AND wtmp.Login <= ? AND Type = 3 AND coalesce(Logout, 0) = 0
+    WHERE (wtmp.Login, wtmp.ID) >= (?, ?) AND wtmp.Login <= ? AND Type = ? AND coalesce(Logout, 0) = 0
     AND NOT EXISTS (SELECT 1 FROM session WHERE session.entry_id = wtmp.ID AND session.login = wtmp.Login) ORDER BY wtmp.Login, wtmp.ID"""
+
+
+_IMPORTED = "SELECT entry_id, login, record_hash, nth, pid, line_id, address FROM imported WHERE entry_id IN ({})"
 
 
 class Gathering:
@@ -48,6 +52,7 @@ class Gathering:
         """Prepare; ``running`` is the key of the boot that runs, ``system`` keeps run levels and changes of the clock as well."""
         self._log = log
         self._staging = staging
+        self._stored = staging.stored
         self._running = running
         self._system = system
         self._engine: Forward[int] = Forward(system=system)
@@ -73,7 +78,7 @@ class Gathering:
         total = sum(source.size or 0 for source in sources) if all(source.size is not None for source in sources) else None
         done = 0
         for number, source in enumerate(sources):
-            self._staging.name_source(number, source.name)
+            self._staging.name_source(number, source.name, is_database=source.is_database)
             if source.is_database:
                 self._stage_rows(number, source)
             else:
@@ -90,7 +95,9 @@ class Gathering:
     def _chunks(self, number: int, source: Source, overlap: Overlap) -> Iterator[list[tuple[Fields, int]]]:
         base = number << PLACES
         with source.open() as file:
-            for chunk in file.forward():
+            inspector = Inspector(file.layout, now())
+            for seen in inspector.watch(file.chunks()):
+                chunk = list(zip(seen.fields, seen.positions, strict=True))
                 source.records += len(chunk)
                 if not chunk:
                     continue
@@ -99,10 +106,13 @@ class Gathering:
                 self.repeated += len(chunk) - len(fresh)
                 self._at = chunk[-1][1]
                 yield [(fields, base + place) for fields, place in fresh] if base else fresh
-            source.note(file)
+            inspector.finish(file.skipped)
+            source.note(file.skipped, inspector.counts)
 
     def _span(self, source: Source, chunk: list[tuple[Fields, int]]) -> None:
-        seconds = [item[0][6] for item in chunk]
+        seconds = [item[0][6] for item in chunk if item[0][6] or item[0][0]]  # not of zeros
+        if not seconds:
+            return
         last = moment(max(seconds) + 1, 0) - 1
         source.latest = last if source.latest is None else max(last, source.latest)
         self._extend(moment(min(seconds), 0), moment(max(seconds), 0))
@@ -116,7 +126,8 @@ class Gathering:
     def _carry(self, first: int | None) -> None:
         if first is None or not self._log.query("SELECT 1 FROM imported LIMIT 1"):
             return
-        boot = next((boot for boot in reversed(self._log.boots()) if boot.login <= first), None)
+        boots = self._log.boots()
+        boot = next((boot for boot in reversed(boots) if boot.login <= first), None)
         begin = (boot.login, boot.id) if boot else (-(2**63), 0)
         self._boot = (boot.login, boot.logout) if boot else self._boot
         if boot and boot.logout is None and boot.key != self._running:
@@ -125,15 +136,36 @@ class Gathering:
                 self._carried[key, nth] = -boot.id
         if boot and boot.logout is not None and boot.logout <= first:
             begin = (boot.logout + 1, 0)
-        for ident, user, tty, host, login, key, nth, pid, line_id in self._log.query(_LEFT_OPEN, (*begin, first)):
+        self._carry_open(SESSION, begin, first)
+        if self._system:  # a run level outlives a crash
+            shut = max((boot.logout for boot in boots if boot.logout is not None and boot.logout <= first), default=-(2**63))
+            self._carry_open(RUNLEVEL, (shut, 0), first)
+
+    def _carry_open(self, kind: int, begin: tuple[int, int], until: int) -> None:
+        for ident, user, tty, host, login, key, nth, pid, line_id in self._log.query(_LEFT_OPEN, (*begin, until, kind)):
             self._carried[key, nth] = -ident
-            fields = _fields(USER_PROCESS, login, restore(tty or b""), restore(user), restore(host or b""), pid or 0, restore(line_id or b""))
+            opening, line = (USER_PROCESS, restore(tty or b"")) if kind == SESSION else (RUN_LVL, b"~")
+            fields = _fields(opening, login, line, restore(user), restore(host or b""), pid or 0, restore(line_id or b""))
             self._engine.carry(fields, -ident)
 
     # Staging
 
+    # The loop over a million records: nearly all are sessions that ended with a logout.
     def _stage(self, ended: list[Paired[int]]) -> None:
-        self._staging.stage([row for item in ended if (row := self._row(*item))])
+        rows: list[Staged] = []
+        stored, is_special = self._stored, self._again or self._carried
+        for item in ended:
+            _, fields, place, end, how = item
+            _, pid, line, ident, user, host, seconds, micro, address, _, _, _ = fields
+            if how is LOGOUT and place >= 0 and 0 <= seconds <= LARGEST_SECOND and 0 <= micro < SECOND and not is_special:
+                at = seconds * SECOND + micro
+                kept = None if address == NO_ADDRESS else address
+                key = identity(fields, at)
+                rows.append((place, SESSION, stored[user] or "", at, end, stored[line], stored[host], key, 0, pid, stored[ident], kept))
+            elif row := self._row(*item):
+                rows.append(row)
+                is_special = self._again or self._carried
+        self._staging.stage(rows)
 
     def _row(self, kind: int, fields: Fields, place: int, end: int | None, how: str) -> Staged | None:
         at = moment(fields[6], fields[7])
@@ -149,7 +181,7 @@ class Gathering:
         elif kind == EntryType.SHUTDOWN:
             return None  # told by its boot
         else:
-            kind, tty, logout = RUNLEVEL, _CLOCK_TEXTS[kind], at
+            kind, tty, logout = RUNLEVEL, _CLOCK_TTYS[kind], at
         if place < 0:  # in the database already: only its end is news
             return None if logout is None else self._staging.row(place, kind, fields, at, logout, user, tty, b"", 0)
         key = identity(fields, at)
@@ -177,10 +209,12 @@ class Gathering:
 
     def _stage_rows(self, number: int, source: Source) -> None:
         with source.open_database() as log:
+            is_ours = bool(log.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'imported'"))
             for chunk in log.rows():
-                self._staging.stage_rows([staged for row in chunk if (staged := self._row_of_database(number, source, row))])
+                known = _identities(log, chunk) if is_ours else {}
+                self._staging.stage_rows([staged for row in chunk if (staged := self._row_of_database(number, source, row, known))])
 
-    def _row_of_database(self, number: int, source: Source, row: Row) -> Staged | None:
+    def _row_of_database(self, number: int, source: Source, row: Row, known: dict[tuple[int, int], Staged]) -> Staged | None:
         _, user, tty, host, service, login, logout, ident, kind = row
         source.records += 1
         if kind not in (BOOT, SESSION) and not (self._system and kind == RUNLEVEL):
@@ -191,8 +225,8 @@ class Gathering:
             return None
         self._extend(login, login)
         texts = [None if text is None else text.decode("utf-8", "replace") for text in (user, tty, host, service)]
-        key = identity_of_row(login, b"%d" % kind, user, tty, host, service)
-        return ((number << PLACES) + ident, kind, texts[0] or "", login, logout or None, *texts[1:3], key, 0, texts[3])
+        told = known.get((ident, login)) or (identity_of_row(login, b"%d" % kind, user, tty, host, service), 0, None, None, None)
+        return ((number << PLACES) + ident, kind, texts[0] or "", login, logout or None, *texts[1:3], *told, texts[3])
 
 
 class Overlap:
@@ -225,6 +259,15 @@ class Overlap:
     def _is_seen(self, fields: Fields, latest: int) -> bool:
         at = moment(fields[6], fields[7])
         return at <= latest and bool(self._log.query("SELECT 1 FROM temp.seen WHERE record = ?", (identity(fields, at),)))
+
+
+def _identities(log: Log, rows: list[Row]) -> dict[tuple[int, int], Staged]:
+    """Return what a database of ours knows of rows that were imported into it: identity, how manieth, pid, id and address, by ID and login."""
+    asked = _IMPORTED.format(", ".join(str(row[7]) for row in rows))
+    return {
+        (ident, login): (key, nth, pid, None if line_id is None else line_id.decode("utf-8", "replace"), address)
+        for ident, login, key, nth, pid, line_id, address in log.query(asked)
+    }
 
 
 def _fields(kind: int, at: int, line: bytes, user: bytes, host: bytes, pid: int = 0, ident: bytes = b"") -> Fields:

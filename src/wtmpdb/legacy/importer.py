@@ -70,6 +70,14 @@ class Summary:
                 found[reason] = found.get(reason, 0) + number
         return found
 
+    def findings(self) -> dict[str, int]:
+        """Return how many signs of damage or tampering there were, by kind (`wtmpdb.legacy.findings.KINDS`)."""
+        found: dict[str, int] = {}
+        for source in self.sources:
+            for kind, number in source.findings.items():
+                found[kind] = found.get(kind, 0) + number
+        return found
+
     def as_json(self) -> dict[str, object]:
         """Return all of it for a machine."""
         return {
@@ -80,6 +88,7 @@ class Summary:
             "unmatched_logouts": self.unmatched,
             "skipped": self.skipped(),
             "bytes_skipped": self.bytes_skipped,
+            "findings": self.findings(),
             "first_usec": self.first,
             "last_usec": self.last,
             "files": [
@@ -89,6 +98,7 @@ class Summary:
                     "records": source.records,
                     "skipped": source.skipped,
                     "bytes_skipped": source.bytes_skipped,
+                    "findings": source.findings,
                 }
                 for source in self.sources
             ],

@@ -34,10 +34,14 @@ class OpenSessions(dict[bytes, tuple[Fields, Tag]], Generic[Tag]):
         self._nameless = 0
         self._rest: sqlite3.Connection | None = None
 
+    @property
+    def is_spilled(self) -> bool:
+        """Tell whether there is a temporary file."""
+        return self._rest is not None
+
     def take(self, line: bytes) -> tuple[Fields, Tag] | None:
         """Remove and return what is open on a line, None where nothing is."""
-        found = self.pop(line, None)
-        return self._recall(line) if found is None and self._rest else found
+        return self.pop(line, None) or self.recall(line)
 
     def add_nameless(self, fields: Fields, tag: Tag) -> None:
         """Add a session without a line: nothing but a boundary ends it."""
@@ -71,7 +75,8 @@ class OpenSessions(dict[bytes, tuple[Fields, Tag]], Generic[Tag]):
         self._rest.execute("COMMIT")
         self.clear()
 
-    def _recall(self, line: bytes) -> tuple[Fields, Tag] | None:
+    def recall(self, line: bytes) -> tuple[Fields, Tag] | None:
+        """Remove and return what is open on a line in the temporary file."""
         if self._rest is None:
             return None
         found = self._rest.execute("DELETE FROM open WHERE line = ? RETURNING opening", (line,)).fetchall()

@@ -24,9 +24,6 @@ SHUTDOWN_TIME = EntryType.SHUTDOWN
 LARGEST_SECOND = 2**63 // SECOND - 1
 """Times of 64 bits beyond this are taken for it: in µs they would not fit into 64 bits."""
 
-CLOCK_CHANGE = 7
-"""How a line ends that is no stretch of time: it tells that the clock was set. Stands beside the values of `End`."""
-
 CLOCK_WAS, CLOCK_IS = 252, 253
 """The types of such lines, beside those of `EntryType`: the time before the clock was set, and after."""
 
@@ -180,7 +177,7 @@ class Backward:
 
     def _clock(self, kind: int, fields: Fields, at: int) -> list[Line]:
         text, type_ = (b"old time", CLOCK_WAS) if kind == OLD_TIME else (b"new time", CLOCK_IS)
-        return self._asked_for(_line(CLOCK_CHANGE, fields, text, at, self._down, type_))
+        return self._asked_for(_line(End.CLOCK, fields, text, at, self._down, type_))
 
     def _asked_for(self, line: Line) -> list[Line]:
         return [line] if self._system else []

@@ -96,6 +96,12 @@ class LegacyFile:
             yield chunk
         self._note(skipped)
 
+    def copy(self, descriptor: int) -> None:
+        """Write the (decompressed) content of the file into another. A pipe can be read once only."""
+        read = self._start()
+        while data := read(_BLOCK):
+            write_all(descriptor, data)
+
     def _chunks(self, skipped: Skipped) -> Iterator[Chunk]:
         if isinstance(self.layout, FixedLayout):
             yield from self._fixed(self.layout, self._start(), skipped)
@@ -276,9 +282,7 @@ class LegacyFile:
         from tempfile import NamedTemporaryFile  # noqa: PLC0415
 
         with NamedTemporaryFile() as file:  # SQLite wants a name
-            read = self._start()
-            while data := read(_BLOCK):
-                write_all(file.fileno(), data)
+            self.copy(file.fileno())
             yield from database.chunks(file.name, self.path)
 
     def _note(self, skipped: Skipped) -> None:

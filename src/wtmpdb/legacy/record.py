@@ -153,8 +153,13 @@ class Chunk:
         """Decode the records: ``fields`` are not there yet."""
         if name != "fields":
             raise AttributeError(name)
-        self.fields = self._decode(b"".join(self._data) if isinstance(self._data, list) else self._data)
+        self.fields = self._decode(self.data)
         return self.fields
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of all records, one after the other."""
+        return b"".join(self._data) if isinstance(self._data, list) else self._data
 
     def raw(self, nth: int) -> bytes:
         """Return the bytes of the nth record."""

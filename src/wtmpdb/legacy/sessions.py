@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic
 
 from wtmpdb.entry import EntryType
 from wtmpdb.legacy.open_sessions import MOST, OpenSessions, Tag
-from wtmpdb.legacy.pairing import CLOCK_IS, CLOCK_WAS, meaning, moment
+from wtmpdb.legacy.pairing import CLOCK_IS, CLOCK_WAS, LARGEST_SECOND, meaning, moment
 from wtmpdb.legacy.record import (
     BOOT_TIME,
     DEAD_PROCESS,
@@ -67,9 +67,12 @@ class Forward(Generic[Tag]):
         self._level: tuple[Fields, Tag] | None = None
 
     def carry(self, fields: Fields, tag: Tag) -> None:
-        """Begin with a session or a boot that earlier records left open."""
-        if meaning(fields[0], fields[2], fields[4]) == BOOT_TIME:
+        """Begin with a session, a boot or a run level that earlier records left open."""
+        kind = meaning(fields[0], fields[2], fields[4])
+        if kind == BOOT_TIME:
             self._boot = fields, tag
+        elif kind == RUN_LVL:
+            self._level = fields, tag
         else:
             self._login(fields, tag)
 
@@ -90,23 +93,21 @@ class Forward(Generic[Tag]):
     # The loop over a million records: nearly all are logins and logouts that are what they say.
     def _pair(self, chunk: list[tuple[Fields, Tag]]) -> Iterator[list[Paired[Tag]]]:
         ended: list[Paired[Tag]] = []
-        open_, take = self._open, self._open.take
+        open_, pop = self._open, self._open.pop
         for item in chunk:
             fields = item[0]
-            kind, line = fields[0], fields[2]
+            kind, _, line, _, user, _, seconds, micro, _, _, _, _ = fields
             if not line or line[0] in _SPECIAL:
                 kind = 0
-            if kind == DEAD_PROCESS:
-                begun = take(line)
+            if kind == DEAD_PROCESS or (kind == USER_PROCESS and user):
+                begun = pop(line, None) or (open_.recall(line) if open_.is_spilled else None)
                 if begun:
-                    ended.append((SESSION, *begun, moment(fields[6], fields[7]), LOGOUT))
-                else:
+                    at = seconds * SECOND + micro if 0 <= micro < SECOND and 0 <= seconds <= LARGEST_SECOND else moment(seconds, micro)
+                    ended.append((SESSION, *begun, at, LOGOUT if kind == DEAD_PROCESS else REPLACED))
+                elif kind == DEAD_PROCESS:
                     self.unmatched += 1
-            elif kind == USER_PROCESS and fields[4]:
-                begun = take(line)
-                if begun:
-                    ended.append((SESSION, *begun, moment(fields[6], fields[7]), REPLACED))
-                open_[line] = item
+                if kind == USER_PROCESS:
+                    open_[line] = item
             else:
                 for more in self._any(*item):
                     ended += more
@@ -141,6 +142,8 @@ class Forward(Generic[Tag]):
         begun = self._open.take(fields[2]) if fields[2] else None
         if kind == USER_PROCESS:
             self._login(fields, tag)
+        elif not fields[2]:
+            self.ignored[fields[0]] = self.ignored.get(fields[0], 0) + 1
         elif not begun:
             self.unmatched += 1
         return [(SESSION, *begun, at, REPLACED if kind == USER_PROCESS else LOGOUT)] if begun else []

@@ -6,11 +6,13 @@ from __future__ import annotations
 import glob
 import os
 import stat
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from wtmpdb.errors import WtmpdbError
 from wtmpdb.legacy.compressed import LARGEST, temporary, write_all
 from wtmpdb.legacy.errors import LegacyError, UnrecognisedError
+from wtmpdb.legacy.layouts import WTMPDB
 from wtmpdb.legacy.pairing import moment
 from wtmpdb.legacy.reader import LegacyFile, open_file
 from wtmpdb.log import DATABASE, Log
@@ -18,10 +20,10 @@ from wtmpdb.log import DATABASE, Log
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wtmpdb.legacy.resync import Skipped
+
 OLD_FILES = "/var/log/wtmp*"
 """What is imported where no file is named."""
-
-_MAGIC = b"SQLite format 3\0"
 
 
 class RefusedError(WtmpdbError):
@@ -44,23 +46,31 @@ class Source:
         self.latest: int | None = None
         self.skipped: dict[str, int] = {}
         self.bytes_skipped = 0
+        self.findings: dict[str, int] = {}
         self._layout = layout, byte_order
-        self.is_database = _begins_with(path, _MAGIC) and layout is None
         status = os.stat(path)
         self.changed = status.st_mtime_ns
         self.size: int | None = status.st_size
+        with self.open() as file:
+            self.is_database = file.layout is WTMPDB
+            self.is_empty = file.empty
+            self.layout = str(file.layout)
+            if self.is_database:
+                self._name_database(file)
+            else:
+                self.first = next((moment(fields[6], fields[7]) for chunk in file.forward() for fields, _ in chunk), None)
+            if file.compression:
+                self.size = None
         if self.is_database:
             with self.open_database() as log:
                 self.first = log.begins()
-            self.layout = "wtmpdb"
-            self.is_empty = False
-        else:
-            with self.open() as file:
-                self.is_empty = file.empty
-                self.layout = str(file.layout)
-                self.first = next((moment(fields[6], fields[7]) for chunk in file.forward() for fields, _ in chunk), None)
-                if file.compression:
-                    self.size = None
+
+    def _name_database(self, file: LegacyFile) -> None:
+        """Give a database a name that SQLite can open: one that is compressed, or came through a pipe, has none."""
+        if file.compression or self.path != self.name:
+            self._copy = NamedTemporaryFile(prefix="wtmpdb-import-")  # noqa: SIM115 - it lives as long as we do
+            file.copy(self._copy.fileno())
+            self.path = self._copy.name
 
     def open(self) -> LegacyFile:
         """Open the file of records."""
@@ -82,10 +92,11 @@ class Source:
             raise UnrecognisedError(f"{self.name}: a database, but not of wtmpdb: it has no table wtmp")
         return log
 
-    def note(self, file: LegacyFile) -> None:
-        """Keep what the reader has left out."""
-        self.skipped = dict(file.skipped.reasons)
-        self.bytes_skipped = file.skipped.bytes
+    def note(self, skipped: Skipped, findings: dict[str, int]) -> None:
+        """Keep what the reader has left out, and how many findings of which kind there were on the way."""
+        self.skipped = dict(skipped.reasons)
+        self.bytes_skipped = skipped.bytes
+        self.findings = findings
 
     def skip(self, reason: str) -> None:
         """Count a record that is left out."""
@@ -135,11 +146,6 @@ def _place(path: str, database: str) -> str:
         return path if stat.S_ISREG(os.fstat(descriptor).st_mode) else _spooled(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _begins_with(path: str, magic: bytes) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(magic)) == magic
 
 
 def _spooled(pipe: int) -> str:

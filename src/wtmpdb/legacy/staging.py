@@ -7,8 +7,10 @@ so that what is written one after the other lies side by side in the index.
 
 from __future__ import annotations
 
+import functools
 import time
 from hashlib import blake2b
+from itertools import chain
 from sqlite3 import sqlite_version_info
 from struct import Struct
 from typing import TYPE_CHECKING
@@ -20,10 +22,10 @@ from wtmpdb.legacy.record import NO_ADDRESS
 from wtmpdb.text import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wtmpdb.legacy.record import Fields
-    from wtmpdb.log import Log
+    from wtmpdb.log import Answer, Log
 
     Staged = tuple[object, ...]
 
@@ -33,11 +35,11 @@ PLACES = 44
 SESSION_WITHIN, BOOT_WITHIN = 2 * SECOND, 60 * SECOND
 """So far apart may the times be of what the recorder and an old file tell of the same login, and of the same boot."""
 
-LOCKED_FOR, FIRST_SIZE, SMALLEST = 0.045, 1024, 64
-"""Seconds that a transaction is to last, rows in the first, and in the smallest."""
+LOCKED_FOR, FIRST_SIZE, SMALLEST, LARGEST = 0.18, 1024, 64, 50_000
+"""Seconds that a transaction is to last, rows in the first, and in the smallest and the largest."""
 
-TURN, PAUSE, BREATH = 0.5, 0.105, 0.001
-"""After so many seconds of transactions comes so long a pause, and between two of them so short a one.
+TURN, PAUSE, BREATH = 0.25, 0.105, 0.045
+"""After so many seconds of transactions comes so long a pause, in which the next is planned; and until another try where somebody else has locked.
 
 SQLite looks every 100 ms at the latest whether a lock is free: whoever waits gets it in the pause."""
 
@@ -52,14 +54,17 @@ _NUMBERS = Struct("<qqqq16s")
 _TABLES = """
 CREATE TEMP TABLE staged (place INTEGER PRIMARY KEY, type INTEGER, user TEXT, login INTEGER, logout INTEGER, tty TEXT, host TEXT,
     hash BLOB, nth INTEGER, pid INTEGER, line_id TEXT, address BLOB, service TEXT, entry_id INTEGER);
-CREATE TEMP TABLE source (number INTEGER PRIMARY KEY, name TEXT);
+CREATE TEMP TABLE source (number INTEGER PRIMARY KEY, name TEXT, is_database INTEGER);
 CREATE TEMP TABLE present (type INTEGER, user TEXT, login INTEGER, id INTEGER, tty TEXT, host TEXT,
     PRIMARY KEY (type, user, login, id)) WITHOUT ROWID;
 CREATE TEMP TABLE claim (place INTEGER UNIQUE, id INTEGER UNIQUE, login INTEGER);
 CREATE TEMP TABLE batch (rank INTEGER PRIMARY KEY, place INTEGER, type INTEGER, how TEXT, id INTEGER, login INTEGER)"""
 
-_STAGE = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)"
-_STAGE_ROW = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, ?, NULL)"
+_AT_ONCE = 40  # rows in a statement: with more, older SQLites run out of numbers for values
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)"
+_STAGE = f"INSERT INTO temp.staged VALUES {_ROW}"  # noqa: S608 - a constant
+_STAGE_MANY = f"INSERT INTO temp.staged VALUES {', '.join([_ROW] * _AT_ONCE)}"  # noqa: S608
+_STAGE_ROW = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
 _CARRY = "UPDATE temp.staged SET entry_id = -place, hash = NULL WHERE place < 0"
 
 _NEXT_IDS = "SELECT max(ID) FROM (SELECT ID FROM wtmp WHERE ID > ? ORDER BY ID LIMIT ?)"
@@ -88,6 +93,14 @@ _CLAIM = f"""INSERT OR IGNORE INTO temp.claim
     ORDER BY b.place, p.login, p.id"""  # noqa: S608 - numbers of ours
 
 _CLAIMED = "UPDATE temp.batch SET how = 'recognised', id = claim.id, login = claim.login FROM temp.claim WHERE claim.place = batch.place"
+
+# Two databases may have a row from the same old file, of which each knows in its own way.
+_TWINS = f"""UPDATE temp.batch SET how = 'known', id = twin.id, login = twin.login FROM (
+    SELECT b.place, w.ID AS id, w.Login AS login FROM temp.batch b CROSS JOIN temp.staged s ON s.place = b.place
+    CROSS JOIN temp.source ON number = s.place >> {PLACES} AND is_database
+    CROSS JOIN wtmp w ON w.Login = s.login AND w.User = s.user AND w.Type = s.type
+    WHERE b.how = 'new' AND coalesce(w.TTY, '') = coalesce(s.tty, '') AND coalesce(w.RemoteHost, '') = coalesce(s.host, '')
+    AND EXISTS (SELECT 1 FROM imported i WHERE i.entry_id = w.ID AND i.login = w.Login)) AS twin WHERE twin.place = batch.place"""  # noqa: S608
 
 _COPY = """INSERT INTO wtmp (ID, Type, User, Login, Logout, TTY, RemoteHost, Service)
     SELECT ? + rank, s.type, s.user, s.login, s.logout, s.tty, s.host, s.service
@@ -166,10 +179,12 @@ class Staging:
             log.query(statement)
         if dry:
             self._stand_in()
-        self._stored = Stored()
+        self.stored = Stored()
+        """What is kept of bytes."""
         self._looked = 0
         self._span = 0, 0
         self._is_crowded = False
+        self._has_databases = False
         self.count = 0
         """So many rows are staged."""
 
@@ -180,17 +195,20 @@ class Staging:
             if rest and rest.split()[0].encode() not in there:
                 self._log.query(f"CREATE TEMP TABLE {rest}")
 
-    def name_source(self, number: int, name: str) -> None:
-        """Say what a source is called."""
-        self._log.gather("INSERT INTO temp.source VALUES (?, ?)", [(number, store(name.encode("utf-8", "surrogateescape")))])
+    def name_source(self, number: int, name: str, *, is_database: bool) -> None:
+        """Say what a source is called, and whether it is a database."""
+        self._log.gather("INSERT INTO temp.source VALUES (?, ?, ?)", [(number, store(name.encode("utf-8", "surrogateescape")), is_database)])
+        self._has_databases |= is_database
 
     def stage(self, rows: list[Staged]) -> None:
         """Add rows that `row` made; the place of one that is in the database already is its ID, negative."""
-        self._log.gather(_STAGE, rows)
+        rest = len(rows) % _AT_ONCE
+        self._log.gather(_STAGE_MANY, [tuple(chain.from_iterable(rows[at : at + _AT_ONCE])) for at in range(rest, len(rows), _AT_ONCE)])
+        self._log.gather(_STAGE, rows[:rest])
         self.count += len(rows)
 
     def stage_rows(self, rows: list[Staged]) -> None:
-        """Add rows of a database: place, type, user, login, logout, tty, host, identity, 0, service."""
+        """Add rows of a database: place, type, user, login, logout, tty, host, identity, how manieth, pid, id, address, service."""
         self._log.gather(_STAGE_ROW, rows)
         self.count += len(rows)
 
@@ -202,7 +220,7 @@ class Staging:
     def row(self, place: int, kind: int, fields: Fields, at: int, logout: int | None, user: bytes, tty: bytes, key: bytes, nth: int) -> Staged:
         """Return a row for a record of the time ``at``."""
         _, pid, _, ident, _, host, _, _, address, _, _, _ = fields
-        stored = self._stored
+        stored = self.stored
         kept = None if address == NO_ADDRESS else address
         return place, kind, stored[user] or "", at, logout, stored[tty], stored[host], key, nth, pid, stored[ident], kept
 
@@ -226,46 +244,59 @@ class Staging:
         ``running`` is the key of the boot that runs; ``dry`` only finds out what would be done. Raises LogError; the next import completes it.
         """
         counts = Counts()
-        done, place, size, busy = 0, -(2**63), FIRST_SIZE, 0.0
-        while (last := self._log.query(_NEXT_PLACES, (place, size))[0][0]) is not None:
+        done, place, size, busy, ended = 0, -(2**63), FIRST_SIZE, 0.0, 0.0
+        while (last := self._patiently(functools.partial(self._plan, place, size))) is not None:
+            if busy > TURN and not dry:
+                time.sleep(max(0.0, ended + PAUSE - time.perf_counter()))
+                busy = 0.0
             begun = time.perf_counter()
-            found = self._patiently(place, last, running, dry=dry)
-            lasted = time.perf_counter() - begun
+            found = self._patiently(functools.partial(self._batch, running, dry=True) if dry else functools.partial(self._write_batch, running))
+            ended = time.perf_counter()
             done += found.pop("staged")
             for name, number in found.items():
                 setattr(counts, name, getattr(counts, name) + number)
             place = last
             yield done, counts
-            if not dry:
-                size = max(SMALLEST, min(size * 2, int(size * LOCKED_FOR / lasted)))
-                busy += lasted
-                time.sleep(BREATH if busy < TURN else PAUSE)
-                busy %= TURN
+            busy += ended - begun
+            size = max(SMALLEST, min(size * 2, int(size * LOCKED_FOR / (ended - begun)), LARGEST))
 
-    def _patiently(self, place: int, last: int, running: str, *, dry: bool) -> dict[str, int]:
+    def _patiently(self, work: Callable[[], Answer]) -> Answer:
+        """Do some work as soon as nobody else has locked the database."""
         until = time.monotonic() + PATIENCE
         while True:
             looked = self._looked
             try:
-                if dry:
-                    return self._batch(place, last, running, dry=True)
-                return self._log.at_once(lambda: self._batch(place, last, running, dry=False))
+                return work()
             except BusyLogError:
                 if time.monotonic() > until:
                     raise
                 self._looked = looked
-                time.sleep(LOCKED_FOR)
+                time.sleep(BREATH)
 
-    def _batch(self, place: int, last: int, running: str, *, dry: bool) -> dict[str, int]:
+    def _plan(self, place: int, size: int) -> int | None:
+        """Find out what is there already of the next rows; return the place of the last of them, None where there are no more.
+
+        Nothing is locked. What another import writes before ours does is recognised by its identity then.
+        """
+        last: int | None = self._log.query(_NEXT_PLACES, (place, size))[0][0]
+        if last is not None:
+            self._log.query("DELETE FROM temp.batch")
+            self._log.query(_PLAN, (place, last))
+        return last
+
+    def _write_batch(self, running: str) -> dict[str, int]:
+        return self._log.at_once(functools.partial(self._batch, running, dry=False))
+
+    def _batch(self, running: str, *, dry: bool) -> dict[str, int]:
         ask = self._log.query
         newest = ask("SELECT max(ID) FROM wtmp")[0][0] or 0
         if newest > self._looked:
             self._look(newest)
-        ask("DELETE FROM temp.batch")
-        ask(_PLAN, (place, last))
         if self._is_crowded:
             ask(_CLAIM)
             ask(_CLAIMED)
+        if self._has_databases:
+            ask(_TWINS)
         found: dict[tuple[str, int], int] = {}
         for how, kind, number in ask("SELECT how, type, count(*) FROM temp.batch GROUP BY how, type"):
             found[how.decode(), kind] = number

@@ -39,6 +39,7 @@ def document(chunks: Iterable[list[Line]], time_format: str, begins: int) -> Ite
 
 def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
     how, user, tty, host, service, login, end, ident, type_ = line
+    end = None if how == End.CLOCK else end
     shown: dict[str, str | int | None] = {
         "user": _text(user),
         "tty": _text(tty),
@@ -56,7 +57,7 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
 
 
 def _logout(how: int, end: int | None, time_format: str) -> str:
-    if how == End.LOGOUT:
+    if how in (End.LOGOUT, End.CLOCK):
         return "" if end is None else _TIME[time_format](end // SECOND)
     if how in (End.STILL, End.UNKNOWN, End.RUNNING):
         return "still running" if how == End.RUNNING else "still logged in"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from wtmpdb.entry import End, EntryType
 from wtmpdb.history import shown_tty
-from wtmpdb.legacy.pairing import CLOCK_CHANGE
 from wtmpdb.listing.printable import printable
 from wtmpdb.listing.text import FULL, HOST_WIDTH, ISO, LINE_WIDTH, NOTIME, SERVICE_WIDTH, Style, TextListing
 from wtmpdb.text import store
@@ -50,15 +49,13 @@ class OldListing(TextListing):
 
     def _any(self, line: Line) -> str:
         style = self._style
-        if line[0] == CLOCK_CHANGE and style.time_format == NOTIME and not (style.host_last or style.no_host or style.service):
+        if line[0] == End.CLOCK and style.time_format == NOTIME and not (style.host_last or style.no_host or style.service):
             # Nothing stands behind the host: blanks go, also those that are its own.
             host = _shown(self._raw_host(line[3] or b"").rstrip(_SPACE))
             return f"{self._users[line[1]]}{self._ttys[line[2]]}{host}".rstrip(" \t") + "\n"
         return super()._any(line)
 
     def _ending(self, how: int, login: int, end: int | None) -> tuple[str, str]:
-        if how == CLOCK_CHANGE:
-            return "", ""
         ended, lasted = super()._ending(how, login, end)
         if how in (End.DOWN, End.CRASH) and end == self._now:
             lasted = "" if self._style.time_format in (FULL, ISO) else "running"
@@ -80,9 +77,7 @@ def _shown(raw: bytes, kept: bytes = _KEPT) -> str:
 def for_machine(line: Line) -> Line:
     """Return a line as those of the history are, with no ID (null), for `listing.machine`."""
     how, user, tty, host, _, login, end, _, type_ = line
-    if how == CLOCK_CHANGE:
-        how, end = End.LOGOUT, None
-    elif how == End.RUNNING and type_ == EntryType.USER_PROCESS:
+    if how == End.RUNNING and type_ == EntryType.USER_PROCESS:
         how = End.LOGOUT  # it did end, in this very second
     elif how == End.RUNNING or type_ == EntryType.SHUTDOWN:
         end = end if how != End.RUNNING and end else None

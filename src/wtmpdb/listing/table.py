@@ -36,6 +36,8 @@ def values(chunks: Iterable[list[Line]]) -> Iterator[bytes]:
     writer.writerow(COLUMNS)
     for chunk in chunks:
         for how, user, tty, host, service, login, end, ident, type_ in chunk:
+            if how == End.CLOCK:
+                end = None  # noqa: PLW2901
             ended_by = End.UNKNOWN if how == End.LOGOUT and end is None else how
             writer.writerow(
                 (

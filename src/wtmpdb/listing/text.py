@@ -168,6 +168,8 @@ class TextListing:
     def _ending(self, how: int, login: int, end: int | None) -> tuple[str, str]:
         """Return what stands in the columns of the logout and of the length."""
         form = self._style.time_format
+        if how == End.CLOCK:
+            return "", ""
         if how in _SAID:
             return _SAID[how][0 if form == SHORT else 2 if form == NOTIME else 1]
         if end is None:
