@@ -47,7 +47,7 @@ def test_once(database: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert put(database) == 1
     said = capsys.readouterr().out
     assert f"  import {log}/wtmp.1, {log}/wtmp\n" in said
-    assert "1 session" in said
+    assert "  sessions added: 1, boots: 2, known already: 0\n" in said
     assert [(row[1], row[2]) for row in table(database)] == [(1, "reboot"), (3, "alice"), (1, "reboot")]
     assert table(database)[1][4] == (BEGIN + 5) * 1_000_000
     database.unlink()

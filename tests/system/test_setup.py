@@ -169,7 +169,7 @@ def test_old_files_are_imported_once(life: Callable[[str], Life]) -> None:
     tree.run("wtmpdb setup --undo --purge >/dev/null; cp /src/tests/data/docs/wtmp /var/log/wtmp")
     assert "  import /" not in tree.above().run("/src/install.sh --no-packages --no-import").stdout
     said = tree.run("/src/install.sh --no-packages").stdout
-    assert re.search(r"  import /var/log/wtmp\n  [1-9]\d* sessions and [1-9]\d* boots were added, 0 were known", said)
+    assert re.search(r"  import /var/log/wtmp\n  sessions added: [1-9]\d*, boots: [1-9]\d*, known already: 0", said)
     ours, theirs = (tree.run(f"{command} --time-format iso").stdout.splitlines() for command in ("wtmpdb last", "last -f /var/log/wtmp"))
     assert len(ours) == len(theirs) > 5
     assert {line.split()[0] for line in ours[:-2]} == {line.split()[0] for line in theirs[:-2]}

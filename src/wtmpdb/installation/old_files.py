@@ -36,6 +36,6 @@ def put(changes: Changes) -> None:
         changes.note(f"not all could be imported: {error} ({error.hint or _LATER})")
         return
     if counts:
-        changes.note(f"{counts.sessions:,} sessions and {counts.boots:,} boots were added, {counts.recognised:,} were known")
+        changes.note(f"sessions added: {counts.sessions:,}, boots: {counts.boots:,}, known already: {counts.recognised:,}")
     if not changes.dry:
         changes.ledger.add("deeds", IMPORTED)
