@@ -16,8 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAGIC = b"SQLite format 3\0"
-
 _ROWS = """SELECT ID, Type, User, Login, TTY, RemoteHost, 0 AS Ended, Login AS At FROM wtmp
     UNION ALL SELECT ID, Type, User, Logout, TTY, RemoteHost, 1, Logout FROM wtmp WHERE Logout IS NOT NULL AND Type IN (1, 3)
     ORDER BY At, Ended DESC, ID"""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _RECORD = FIXED["freebsd-active-be"]
 _BLOCK = 1 << 16
 _LONGEST = 1024
-_STAMP = 9
 _ID = slice(9, 17)
 _TYPES = range(9)
 _OPEN = 65536  # logins whose lines are kept in mind
