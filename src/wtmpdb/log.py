@@ -12,7 +12,7 @@ import sqlite3
 
 from wtmpdb import schema
 from wtmpdb.connection import Transaction, connect, create, look_at, prepare_to_write
-from wtmpdb.entry import EntryType, as_text, as_time, entry_of
+from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
 from wtmpdb.errors import DamagedLogError
 from wtmpdb.event import OPENED
 from wtmpdb.faults import explained
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 DATABASE = "/var/lib/wtmpdb/wtmp.db"
 """The history of this machine; on Debian 13 a link to where the C tools of that system keep it."""
+
+FAILED = "/var/lib/wtmpdb/btmp.db"
+"""The failed logins of this machine: the same table, in which each attempt is a row whose logout is its login."""
 
 _INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait
 
@@ -148,6 +151,13 @@ class Log:
         for chunk in self.rows(since, until):
             for row in chunk:
                 yield entry_of(row)
+
+    def open_rows(self) -> list[Row]:
+        """Return the rows without a logout, newest first. Costs what is open, not what is in the file; without our indexes the file is read."""
+        if not self._has("table", "wtmp"):
+            return []
+        found = self._all(f"SELECT {schema.ROW} FROM wtmp WHERE Logout IS NULL ORDER BY Login DESC, ID DESC", ())  # noqa: S608 - constants
+        return [clean(row) for row in found]
 
     def begins(self) -> int | None:
         """Return the login of the oldest row in µs, or None when there is none."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 
 from wtmpdb.entry import SECOND, EntryType
-from wtmpdb.errors import LogError, NoLogError, WtmpdbError, complain
+from wtmpdb.errors import LogError, NoLogError, complain
 from wtmpdb.history import History
+from wtmpdb.home import take_letters
 from wtmpdb.listing.text import SHORT, TextListing, trailer
 from wtmpdb.log import DATABASE, Log
 from wtmpdb.system import System
@@ -26,23 +27,8 @@ _OLD_FILE = "/var/log/wtmp"
 
 def home(wishes: Wishes, program: str) -> Databases:
     """Open the database of this machine, once what waits in the spool is in it."""
-    _drain(program)
+    take_letters(program)
     return Databases([DATABASE], wishes, program)
-
-
-def _drain(program: str) -> None:
-    """Let root see what has just happened: take what waits in the spool first."""
-    from wtmpdb import spool  # noqa: PLC0415 - only for the file of this machine
-
-    if os.geteuid() != 0 or not spool.waiting():
-        return
-    from wtmpdb.recorder.drain import drain  # noqa: PLC0415
-
-    try:
-        drain(timeout=1.0, wait=1.0)  # the service may be taking them at this moment
-    except WtmpdbError as error:
-        if not isinstance(error, spool.BusyError):
-            complain(f"{program}: what happened just now is not listed: {error}", error.hint)
 
 
 class Databases:

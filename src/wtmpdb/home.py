@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The history of this machine, as whoever asks may see it."""
+
+from __future__ import annotations
+
+import os
+
+from wtmpdb.errors import WtmpdbError, complain
+from wtmpdb.log import Log
+
+
+def history() -> Log:
+    """Open the history of this machine for reading. Raises LogError."""
+    return Log.read()
+
+
+def take_letters(program: str) -> None:
+    """Let root see what has just happened: take what waits in the spool first. What goes wrong is said on stderr; others need not care."""
+    from wtmpdb import spool  # noqa: PLC0415 - only for the file of this machine
+
+    if os.geteuid() != 0 or not spool.waiting():
+        return
+    from wtmpdb.recorder.drain import drain  # noqa: PLC0415 - only when something waits
+
+    try:
+        drain(timeout=1.0, wait=1.0)  # the service may be taking them at this moment
+    except WtmpdbError as error:
+        if not isinstance(error, spool.BusyError):
+            complain(f"{program}: what happened just now is not listed: {error}", error.hint)
