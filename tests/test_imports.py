@@ -132,7 +132,7 @@ LAYERS = (
     ("recorder", "listing", "legacy"),
     ("live", "boot", "audit", "migration"),
     ("history", "log", "spool"),
-    ("connection", "scan", "system"),
+    ("connection", "scan", "system", "logind"),
     ("faults",),
     ("schema",),
     ("event", "timespec", "entry"),
