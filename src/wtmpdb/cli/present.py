@@ -6,6 +6,7 @@ from __future__ import annotations
 from wtmpdb.entry import SECOND
 from wtmpdb.errors import NoLogError
 from wtmpdb.legacy.record import BOOT_TIME, NO_ADDRESS, RUN_LVL, USER_PROCESS
+from wtmpdb.system import System
 from wtmpdb.text import restore, store
 
 TYPE_CHECKING = False
@@ -18,15 +19,14 @@ if TYPE_CHECKING:
     from wtmpdb.legacy.record import Fields
     from wtmpdb.live import Session
     from wtmpdb.log import Log
-    from wtmpdb.system import System
 
 
 class Present:
     """Who is on, once `look` or `open` was called; use it as a context manager."""
 
-    def __init__(self, program: str, system: System, *, boot: bool = False, run_level: bool = False) -> None:
-        """Say for which command this is, on which machine, and whether records of boot and of run level are wanted."""
-        self.system = system
+    def __init__(self, program: str, *, boot: bool = False, run_level: bool = False) -> None:
+        """Say for which command this is, and whether records of boot and of run level are wanted."""
+        self.system = System()
         self._program = program
         self._boot = boot
         self._run_level = run_level

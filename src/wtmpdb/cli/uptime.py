@@ -16,7 +16,6 @@ from wtmpdb.history import SYSTEM_BOOT, History
 from wtmpdb.listing import times
 from wtmpdb.listing.printable import printable
 from wtmpdb.log import Log
-from wtmpdb.system import System
 from wtmpdb.text import restore
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def run(words: Sequence[str], program: str) -> int:
     asked = _arguments(words, program)
     now: Now | None = None
     if not asked.file:
-        with Present(program, System(), boot=True) as present:
+        with Present(program, boot=True) as present:
             present.look()
             now = _now(present)
     boots: list[Line] | None = None

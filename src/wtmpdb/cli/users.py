@@ -21,7 +21,6 @@ def run(words: Sequence[str], program: str) -> int:
     from wtmpdb.cli.present import Present  # noqa: PLC0415
     from wtmpdb.legacy.record import USER_PROCESS  # noqa: PLC0415
     from wtmpdb.listing.printable import printable  # noqa: PLC0415
-    from wtmpdb.system import System  # noqa: PLC0415
 
     parser = ArgumentParser(
         prog=program,
@@ -31,7 +30,7 @@ def run(words: Sequence[str], program: str) -> int:
     )
     parser.add_argument("file", metavar="FILE", nargs="?", help="a database or an old file (utmp, wtmp), instead of this machine")
     path = parser.parse_args(words).file
-    with Present(program, System()) as present:
+    with Present(program) as present:
         if path is None:
             present.look()
         else:

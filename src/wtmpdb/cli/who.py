@@ -11,7 +11,6 @@ from wtmpdb.entry import now
 from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.legacy.record import BOOT_TIME, DEAD_PROCESS, INIT_PROCESS, LOGIN_PROCESS, NEW_TIME, RUN_LVL, USER_PROCESS
 from wtmpdb.listing.who import EVERYTHING, Columns, WhoListing, count, objects
-from wtmpdb.system import System
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def run(words: Sequence[str], program: str) -> int:
             return 0
     machine = "json" in flags or "jsonl" in flags
     boots = BOOT_TIME in columns.kinds or columns.idle
-    with Present(program, System(), boot=boots and not machine, run_level=RUN_LVL in columns.kinds) as present:
+    with Present(program, boot=boots and not machine, run_level=RUN_LVL in columns.kinds) as present:
         if len(operands) == 1:
             present.open(operands[0], given.get("layout"), given.get("byte-order"))
         else:
