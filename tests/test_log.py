@@ -677,7 +677,7 @@ def test_open_rows_of_a_boot(tmp_path: Path) -> None:
         log.apply([opened("crashed", NOON - 5, boot="old"), opened("wrong-clock-before", NOON + 5, boot="old")])
         log.begin_boot("new", NOON, user="reboot", kernel="6.1")
         log.apply([opened("alice", NOON + 9, boot="new"), opened("wrong-clock", 5, boot="new")])
-        users = [row[1].decode() for row in log.open_rows("new") if row[8] == EntryType.USER_PROCESS]
+        users = [row[1].decode() for row in log.open_rows("new") if row[8] == 3]
         assert users == ["alice", "wrong-clock-before", "wrong-clock"]
         assert len(log.open_rows("unknown")) == len(log.open_rows()) == 5
 
