@@ -81,8 +81,6 @@ def run(words: Sequence[str], program: str) -> int:
     columns = _columns(flags)
     if "me" in flags or len(operands) == _MOST_OPERANDS:
         columns.line = _own_terminal()
-        if columns.line is None and "count" not in flags:
-            return 0
     machine = "json" in flags or "jsonl" in flags
     boots = BOOT_TIME in columns.kinds or columns.idle
     with Present(program, boot=boots and not machine, run_level=RUN_LVL in columns.kinds) as present:
@@ -141,11 +139,12 @@ def _columns(flags: Iterable[str]) -> Columns:
     return columns
 
 
-def _own_terminal() -> bytes | None:
+def _own_terminal() -> bytes:
+    """Return the terminal of the standard input; where that is none, what no terminal is called."""
     try:
         return os.fsencode(os.ttyname(0)).removeprefix(b"/dev/")
     except OSError:
-        return None
+        return b"\0"
 
 
 def _show(present: Present, columns: Columns, *, lookup: bool, program: str) -> None:
