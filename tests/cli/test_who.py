@@ -38,7 +38,7 @@ LAYOUT = ["--layout", "glibc-384-le"]
 texts = st.sampled_from(["", "alice", "LOGIN", "a user", " x ", "naïve-日", "a-name-that-fills-all-of-its-32-b"]).map(lambda text: text.encode()[:32])
 hosts = st.sampled_from(["", "192.0.2.7", "2001:db8::7", ":0", "host:0.0", "host:", "h" * 256]).map(str.encode)
 lines = st.sampled_from(["~", "null", "pts/99987", "console", "a-line-that-fills-all-of-its-32-b"]).map(lambda text: text.encode()[:32])
-numbers = st.sampled_from([0, 49, 53, 53 + 256 * 78, 51 + 256 * 53, 2**31 - 1])
+numbers = st.sampled_from([0, 49, 53, 53 + 256 * 78, 51 + 256 * 53, 2**22, 53 + 256 * (256 + 51)])
 moments = st.one_of(st.integers(BEGIN, BEGIN + 10**8), st.just(0), st.just(2**31 - 1))
 records = st.tuples(
     st.integers(0, 10),
