@@ -134,6 +134,7 @@ def _with_logins(found: list[Session], system: System) -> list[Session]:
 
 def _joined(session: Session, login: Login) -> Session:
     session.xdg_session, session.kind, session.seat = login.id, login.kind, login.seat
+    session.service = session.service or login.service
     if session.tty in _NO_DEVICES:
         session.tty = login.tty or session.tty
     return session
