@@ -34,7 +34,7 @@ def run(settings: Settings) -> Iterator[Result]:
             raise RuntimeError("who does not show who is on")
         times = race(commands, _ROUNDS)
     yield ratio("`wtmpdb who` : `python3 -I -S -c 'import sqlite3'`", times["plain"], times["python"], 2)
-    yield ratio("`wtmpdb who -aH` : the same", times["full"], times["python"])
+    yield ratio("`wtmpdb who -aH`, which asks systemd for the run level : the same", times["full"], times["python"])
     with installed(data.database_of_c(settings)) as program:
         times = race({"python": commands["python"], "plain": [program, "who"]}, _ROUNDS_WITHOUT_INDEXES)
     yield ratio("C's file: `wtmpdb who` : the same", times["plain"], times["python"])
