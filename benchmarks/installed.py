@@ -22,7 +22,7 @@ PYTHON = "/usr/bin/python3"
 
 @contextmanager
 def installed(database: Path | None = None, spool: Path | None = None) -> Iterator[str]:
-    """Make an installation for a while; yield the path of its launcher. With ``database`` and ``spool`` these are what it takes for those of this machine."""
+    """Make an installation for a while; yield the path of its launcher. ``database`` and ``spool`` are what it takes for this machine's."""
     with tempfile.TemporaryDirectory(prefix="wtmpdb-installed-") as name:
         prefix = Path(name)
         package = prefix / "lib" / f"python{_version()}" / "site-packages" / "wtmpdb"
