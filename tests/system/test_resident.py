@@ -65,7 +65,7 @@ def is_seen(machine: Container, **facts: str) -> bool:
 
 @pytest.mark.parametrize("name", ["bookworm", "trixie"])
 def test_life(container: Callable[[str], Container], name: str) -> None:
-    """A login is seen at once by everybody; killed or restarted, the recorder goes on; it is there from before the first login to the last logout."""
+    """A login is seen at once by everybody; killed, restarted or upgraded, the recorder goes on, from before the first login to the last logout."""
     machine = container(name)
     on(machine)
     assert machine.run(f"systemctl is-active {RESIDENT}").split() == ["active"] * 3
@@ -74,6 +74,12 @@ def test_life(container: Callable[[str], Container], name: str) -> None:
     median, longest = map(float, machine.python(SEEN).split())
     assert median < 0.1, (median, longest)
     assert longest < 1, (median, longest)
+
+    first = pid(machine)
+    machine.run("touch /opt/wtmpdb/lib/python3*/site-packages/wtmpdb/shipped.py")  # as an upgrade would
+    assert "stop wtmpdb-recorder.service" in machine.run("wtmpdb setup")
+    assert pid(machine) not in {0, first}
+    assert "nothing to do" in machine.run("wtmpdb setup")
 
     first = pid(machine)
     machine.run("kill -9 $(systemctl show --property=MainPID --value wtmpdb-recorder.service)")
