@@ -24,7 +24,8 @@ _BASES = {"x": (1, 2, 16), "0": (0, 3, 8), "1": (0, 3, 8), "2": (0, 3, 8), "3": 
 class Login:
     """A session of logind's. Text is bytes in the form of the history; ``login`` is µs since the epoch, UTC.
 
-    ``closing`` says that it only waits for its last processes to end. ``kind`` is logind's class: "user" and what begins with it for people, "greeter", "lock-screen", "background", "manager" and others.
+    ``closing`` says that it only waits for its last processes to end. ``kind`` is logind's class: "user" and what begins with it for people,
+    "greeter", "lock-screen", "background", "manager" and others.
     """
 
     __slots__ = ("closing", "host", "id", "kind", "leader", "login", "seat", "service", "tty", "user")
