@@ -11,6 +11,8 @@ from wtmpdb.errors import WtmpdbError, complain
 COMMANDS = {
     "last": "show who was logged in, and when the machine was started and stopped",
     "lastb": "show failed logins",
+    "lastlog": "show the last login of each account, and the last that failed",
+    "stats": "sum the history up: days, users, hosts, the longest sessions, crashes",
     "dump": "print the records of an old file as text, and make such files of text",
     "check": "look for signs of damage and tampering in old files",
     "export": "write the history as a file of old, as JSON or as a table",
