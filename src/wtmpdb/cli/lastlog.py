@@ -95,7 +95,7 @@ def _of_machine(wishes: Namespace, program: str) -> tuple[list[Account], bool]:
                 _take(accounts, path)
         except WtmpdbError as error:
             complain(f"{program}: {error}", error.hint)
-    knows_failures = _add_failures(accounts, wishes.failed or log.FAILED, program)
+    knows_failures = _add_failures(accounts, wishes.failed, program)
     if wishes.user and len(accounts) == 1 and accounts[0].uid is None and not (accounts[0].last or accounts[0].failed):
         raise WtmpdbError(f"{wishes.user}: no such account, and nothing is known of one")
     return accounts, knows_failures
@@ -180,7 +180,7 @@ def _take(accounts: Iterable[Account], path: str) -> None:
             account.take(Last(last.time, last.tty, last.host, last.service, source=path))
 
 
-def _add_failures(accounts: Iterable[Account], path: str, program: str) -> bool:
+def _add_failures(accounts: Iterable[Account], path: str | None, program: str) -> bool:
     database = failed_logins(path, program)
     if database is None:
         return False

@@ -86,8 +86,7 @@ def _stored(text: str | None) -> str | None:
 def _asked(wishes: Namespace, wanted: Wishes, program: str) -> Picture:
     if not wishes.file:
         home.take_letters(program)
-    path = wishes.failed or (None if wishes.file else log.FAILED)
-    failed = failed_logins(path, program) if path else None
+    failed = failed_logins(wishes.failed, program) if wishes.failed or not wishes.file else None
     try:
         with log.Log.read(wishes.file) if wishes.file else home.history() as history, Database.of(history) as database:
             return picture(database, wanted, failed=failed, at_home=None if wishes.file else True)

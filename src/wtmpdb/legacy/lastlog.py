@@ -94,7 +94,7 @@ def _judged(fd: int, layout: struct.Struct) -> tuple[int, int]:
     """Return how many records could be of this layout and, negative, how many could not; as few as tell."""
     good = bad = 0
     for number, (_, (seconds, line, host)) in enumerate(_records(fd, layout)):
-        if 0 < seconds < _CREDIBLE_TIME and _is_text(line) and _is_text(host):
+        if 0 < seconds < _CREDIBLE_TIME and _is_text(line) and _is_text(host) and host.endswith(b"\0"):
             good += 1
         else:
             bad -= 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, create_engine, insert, inspect, select
+from sqlalchemy import bindparam, create_engine, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
@@ -73,11 +73,12 @@ class Database:
     def of(cls, log: Log | Readable, *, newest: bool = False) -> Database:
         """Open the file of a log once more; where that cannot be asked, copy what the log shows. Raises LogError.
 
-        With ``newest`` only the last session of each user counts: then a file without our index on users is copied, which costs less than asking.
+        A file in which numbers are text is copied, cleaned. With ``newest`` only the last session of each user counts: then a file without our
+        index on users is copied, which costs less than asking.
         """
         if isinstance(log, Log):
             database = cls.read(log.path)
-            if database.has("wtmp") and (not newest or database.is_indexed()):
+            if database.has("wtmp") and (database.is_indexed() if newest else database.is_sound()):
                 return database
             database.close()
         return cls.copy(log, newest=newest)
@@ -132,6 +133,10 @@ class Database:
         with _told(self.path):
             return any(index["name"] == "wtmp_user" for index in inspect(self._connection).get_indexes("wtmp"))
 
+    def is_sound(self) -> bool:
+        """Tell whether times are numbers, which only a STRICT table makes sure of."""
+        return bool(self.all(_IS_STRICT)) or not self.all(_WRONG_TYPES)
+
     def all(self, statement: Executable, values: Mapping[str, object] | None = None) -> list[Any]:
         """Run one statement in a transaction of its own; return its rows. Raises LogError."""
         with _told(self.path):
@@ -174,6 +179,11 @@ class Database:
 between_ids = (bindparam("after") < wtmp.c.ID) & (bindparam("upto") >= wtmp.c.ID)
 """The condition that puts a statement into one of `Database.windows`."""
 
+_IS_STRICT = text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'wtmp' AND rtrim(sql) LIKE '%) STRICT'")
+_WRONG_TYPES = text(
+    "SELECT 1 FROM wtmp WHERE typeof(Login) NOT IN ('integer', 'null') OR typeof(Logout) NOT IN ('integer', 'null')"
+    " OR typeof(Type) NOT IN ('integer', 'null') LIMIT 1"
+)
 _AFTER = select(wtmp.c.ID).where(bindparam("after") < wtmp.c.ID)
 _LAST_OF_WINDOW = _AFTER.order_by(wtmp.c.ID).limit(1).offset(bindparam("skip"))
 _LAST = _AFTER.order_by(wtmp.c.ID.desc()).limit(1)
@@ -210,8 +220,8 @@ def _decoded(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        text = raw.decode("utf-8", "surrogateescape")
-        return "".join(octal(bytes((ord(char) - 0xDC00,))) if 0xDC80 <= ord(char) <= 0xDCFF else char for char in text)  # noqa: PLR2004
+        chars = raw.decode("utf-8", "surrogateescape")
+        return "".join(octal(bytes((ord(char) - 0xDC00,))) if 0xDC80 <= ord(char) <= 0xDCFF else char for char in chars)  # noqa: PLR2004
 
 
 def text_of(value: object) -> str | None:

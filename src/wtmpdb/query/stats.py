@@ -152,8 +152,7 @@ class _Sum:
         spans = self._ended()
         open_lines = self._judged(wishes.of(select(*_ROW), began=False).where(func.coalesce(wtmp.c.Logout, 0) == 0))
         boots = self._judged(select(*_ROW).where(wtmp.c.Type == EntryType.BOOT_TIME, wtmp.c.Login > 0))
-        times = [time for line in (*open_lines, *boots) for time in line[5:7] if time is not None]
-        moment = now() if at_home else max([*times, *spans[0][-1:], *spans[1][-1:]], default=0)
+        moment = now() if at_home else self._last_moment()
         self._add_open(open_lines, moment, spans)
         self._sum_up()
         self._longest(open_lines, moment)
@@ -168,8 +167,12 @@ class _Sum:
         for window in self._windows:
             yield self._database.all(statement.where(between_ids), {**window, **self._wishes.bounds})
 
+    def _last_moment(self) -> int:
+        statement = select(func.max(wtmp.c.Login), func.max(wtmp.c.Logout)).where(wtmp.c.Type.in_((EntryType.BOOT_TIME, EntryType.USER_PROCESS)))
+        return max([time for rows in self._asked(statement) for time in rows[0] if time is not None], default=0)
+
     def _ended(self) -> tuple[array[int], array[int]]:
-        """Count the sessions that have a logout; return when those that touch the stretch of time were there: begins, and ends, the latest last."""
+        """Count the sessions that have a logout; return when those that touch the stretch of time were there: begins, and ends."""
         begins, ends = array("q"), array("q")
         since, until = self._since, self._until
         statement = self._wishes.of(select(wtmp.c.Login, wtmp.c.Logout), began=False).where(
@@ -180,7 +183,7 @@ class _Sum:
             spans = [(login, logout) for login, logout in rows if logout >= login]
             begins.extend([max(since, login) for login, _ in spans])
             ends.extend([logout for _, logout in spans])
-        return array("q", sorted(begins)), array("q", sorted(ends))
+        return begins, ends
 
     def _judged(self, statement: Select[Any]) -> list[Line]:
         """Return what the rows mean that a statement finds."""
