@@ -14,9 +14,9 @@ import pytest
 from support import HOUR, NOON, SECOND, edit, make_file
 from wtmpdb.__main__ import main
 from wtmpdb.cli import lastlog
-from wtmpdb.cli.lastlog import Account
+from wtmpdb.log import Log
 from wtmpdb.query.engine import Database
-from wtmpdb.query.lastlog import last_logins
+from wtmpdb.query.lastlog import Account, last_logins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,7 +205,7 @@ def test_a_file_of_the_c_tools(world: Path) -> None:
     ours, theirs = (Account("alice", None), Account("漢字", None)), (Account("alice", None), Account("漢字", None))
     make_file(world / "c.db", ROWS, ours=False)
     for path, accounts in ((world / "wtmp.db", ours), (world / "c.db", theirs)):
-        with lastlog.log.Log.read(str(path)) as log, Database.of(log, newest=True) as database:
+        with Log.read(str(path)) as log, Database.of(log, newest=True) as database:
             last_logins(database, accounts)
     assert [(one.last.time, one.last.tty) for one in ours if one.last] == [(NOON + 2 * HOUR, "pts/0"), (NOON + 3 * HOUR, "tty2")]
     assert [(one.last.time, one.last.tty) for one in theirs if one.last] == [(NOON + 2 * HOUR, "pts/0"), (NOON + 3 * HOUR, "tty2")]

@@ -39,7 +39,7 @@ Sun Mar  3       1       0  #############
 
 Users       logins   time
 alice            1  03:00
-e*[[31mvil      1  01:00
+e*[[31mvil       1  01:00
 漢字             1  01:00
 
 Hosts      logins

@@ -37,8 +37,8 @@ def postgresql() -> Iterator[Engine]:
         os.chown(directory, owner.pw_uid, owner.pw_gid)
         as_owner = ["runuser", "-u", "postgres", "--"]
     tool = tools[-1].parent
-    control = [*as_owner, tool / "pg_ctl", "-D", directory / "data", "-w", "-s", "-l", directory / "log"]
-    made = [*as_owner, tool / "initdb", "-D", directory / "data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+    control = [*as_owner, f"{tool}/pg_ctl", "-D", f"{directory}/data", "-w", "-s", "-l", f"{directory}/log"]
+    made = [*as_owner, f"{tool}/initdb", "-D", f"{directory}/data", "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
     subprocess.run(made, check=True, capture_output=True, cwd="/")
     subprocess.run([*control, "-o", f"-k {directory} -c listen_addresses='' -c fsync=off", "start"], check=True, cwd="/")
     try:
