@@ -119,3 +119,24 @@ def test_damaged_types(tmp_path: Path) -> None:
     with Log.read(str(path)) as log, Database.of(log) as database:
         found = database.all(select(wtmp.c.User, wtmp.c.Login, wtmp.c.Logout).order_by(wtmp.c.User))
     assert found == [("alice", 0, None), ("bob", 5, 7)]
+
+
+def test_what_may_only_be_asked(tmp_path: Path) -> None:
+    """Of a history whose file may not be read, but which is shown by its recorder, what it shows is asked: for the newest sessions only these."""
+    rows = [
+        (3, "alice", NOON, NOON + 1, None, None, None),
+        (1, "reboot", NOON - 1, None, "~", "6.1", None),
+        (3, "alice", NOON + 2, None, None, None, None),
+    ]
+    with Log.read(str(make_file(tmp_path / "wtmp.db", rows))) as log:
+
+        class Shown:
+            """Something with the methods of a log."""
+
+            path = "the recorder"
+            rows, open_rows, boots, opening = log.rows, log.open_rows, log.boots, log.opening
+
+        with Database.of(Shown()) as database, Database.of(Shown(), newest=True) as newest:
+            assert database.all(ALL) == [("alice",), ("reboot",), ("alice",)]
+            assert [one.login for one in database.boots()] == [NOON - 1]
+            assert newest.all(select(wtmp.c.User, wtmp.c.Login)) == [("alice", NOON + 2)]

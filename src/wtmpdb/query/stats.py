@@ -205,13 +205,12 @@ class _Sum:
     def _sum_up(self) -> None:
         found = self._found
         for column, counts in ((wtmp.c.User, found.users), (wtmp.c.RemoteHost, found.hosts), (wtmp.c.Service, found.services)):
-            for rows in self._asked(self._wishes.of(select(column, func.count(), func.sum(_LASTED))).group_by(column)):
-                for stored, number, seconds in rows:
-                    text = text_of(stored)
-                    if text:
-                        counts[text] += number
-                    if text is not None and counts is found.users:
-                        found.seconds[text] += int(seconds)
+            lasted = [func.sum(_LASTED)] if counts is found.users else []
+            for rows in self._asked(self._wishes.of(select(column, func.count(), *lasted)).group_by(column)):
+                for stored, number, *seconds in rows:
+                    _add(counts, stored, number)
+                    if seconds:
+                        _add(found.seconds, stored, int(seconds[0]))
 
     def _longest(self, lines: list[Line], moment: int) -> None:
         """Find the longest sessions; of equally long ones the earlier counts."""
