@@ -50,7 +50,9 @@ def run(words: Sequence[str], program: str) -> int:
     if wishes.json or wishes.jsonl:
         _print_json([_object(account) for account in accounts], as_lines=wishes.jsonl)
     else:
-        rows = [_header(accounts, failed=knows_failures), *(_row(account, accounts, failed=knows_failures) for account in accounts)]
+        is_mixed = any(account.last and account.last.source for account in accounts)
+        more = [name for name, there in (("Failed", knows_failures), ("Source", is_mixed)) if there]
+        rows = [["Username", "Port", "From", "Service", "Latest", *more], *(_row(account, more) for account in accounts)]
         lines = ["\t".join(row) for row in rows] if wishes.tab_separated else columns(rows, least=_WIDTHS)
         print("\n".join(lines), flush=True)
     return 0
@@ -199,25 +201,16 @@ def _is_asked_for(account: Account, wishes: Namespace) -> bool:
 # What is printed
 
 
-def _header(accounts: list[Account], *, failed: bool) -> list[str]:
-    return ["Username", "Port", "From", "Service", "Latest", *(["Failed"] if failed else []), *(["Source"] if _is_mixed(accounts) else [])]
-
-
-def _row(account: Account, accounts: list[Account], *, failed: bool) -> list[str]:
+def _row(account: Account, more: Sequence[str]) -> list[str]:
     last = account.last
     row = [shown(account.name), "", "", "", _NEVER]
     if last:
         row[1:] = [shown(last.tty), shown(last.host), shown(last.service), _time(last.time)]
-    if failed:
+    if "Failed" in more:
         row.append(_failure(account.failed))
-    if _is_mixed(accounts):
+    if "Source" in more:
         row.append(shown(store(os.fsencode(last.source))) if last and last.source else "")
     return row
-
-
-def _is_mixed(accounts: list[Account]) -> bool:
-    """Tell whether something came from an old file."""
-    return any(account.last and account.last.source for account in accounts)
 
 
 def _failure(failed: Last | None) -> str:
