@@ -24,7 +24,7 @@ _LASTLOG = f"""
     entries = [pwd.struct_passwd((name, "x", uid, uid, "", "/", "")) for uid, name in enumerate(names)]
     pwd.getpwall = lambda: entries
     from wtmpdb import home, log
-    log.DATABASE = sys.argv[2]
+    home.history = lambda: log.Log.read(sys.argv[2])
     log.FAILED = sys.argv[2] + ".none"
     home.take_letters = lambda program: None
     from wtmpdb.__main__ import main

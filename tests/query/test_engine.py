@@ -130,11 +130,12 @@ def test_what_may_only_be_asked(tmp_path: Path) -> None:
     ]
     with Log.read(str(make_file(tmp_path / "wtmp.db", rows))) as log:
 
-        class Shown:
-            """Something with the methods of a log."""
+        class Shown(Log):
+            """A log without a file."""
 
-            path = "the recorder"
-            rows, open_rows, boots, opening = log.rows, log.open_rows, log.boots, log.opening
+            def __init__(self) -> None:
+                self.path = "/nowhere"
+                self.rows, self.open_rows, self.boots, self.opening = log.rows, log.open_rows, log.boots, log.opening  # type: ignore[method-assign]
 
         with Database.of(Shown()) as database, Database.of(Shown(), newest=True) as newest:
             assert database.all(ALL) == [("alice",), ("reboot",), ("alice",)]
