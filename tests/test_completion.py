@@ -99,11 +99,19 @@ def test_options_are_completed(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "setup", "--private", "--no-p") == ["--no-pam", "--no-private"]
 
 
-@pytest.mark.parametrize("words", [("-f", ""), ("-f", "wt"), ("-xf", "wt"), ("--file", "wt"), ("--file", "=", "wt"), ("--file", "=")])
+@pytest.mark.parametrize(
+    "words", [("-f", ""), ("-f", "wt"), ("-xf", "wt"), ("--file", "wt"), ("--file", "=", "wt"), ("--file", "="), ("--failed", "wt")]
+)
 def test_files_are_offered(programs: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     """Where a file is to be named the files are offered, however the option is written."""
     (tmp_path / "wtmp.db").touch()
     assert offered(programs, "wtmpdb", "last", *words, cwd=tmp_path) == ["wtmp.db"]
+
+
+def test_users_are_offered(programs: Path) -> None:
+    """Where a user is to be named the accounts are offered."""
+    assert offered(programs, "wtmpdb", "stats", "--user", "roo") == ["root"]
+    assert offered(programs, "wtmpdb", "lastlog", "--user", "=", "roo") == ["root"]
 
 
 def test_directories_are_offered(programs: Path, tmp_path: Path) -> None:

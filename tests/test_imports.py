@@ -180,6 +180,30 @@ def test_arrows() -> None:
     assert wrong == []
 
 
+def test_who_sees_the_questions() -> None:
+    """What is run all the time, or in a hurry, does not reach the questions, not even by an import that waits in a function."""
+    modules = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+    roots = [f"wtmpdb.cli.{name}" for name in ("last", "lastb", "who", "boot", "boottime", "shutdown", "recorder", "exporter")]
+    roots += [name for name in modules if name.split(".")[1:2] in (["recorder"], ["exporter"], ["live"], ["home"])]
+    seen, waiting = set[str](), [name for name in roots if name in modules]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for node in ast.walk(ast.parse(modules[name].read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not in_type_checking(modules[name], node):
+                targets = {node.module, *(f"{node.module}.{part.name}" for part in node.names)}
+                waiting += targets & modules.keys()
+    assert {name for name in seen if name.startswith("wtmpdb.query")} == set()
+    assert {"wtmpdb.log", "wtmpdb.history", "wtmpdb.recorder.drain"} <= seen
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a module of ours."""
+    return ".".join(["wtmpdb", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+
+
 def imported(node: ast.AST) -> list[str]:
     """Return what of wtmpdb an import statement names."""
     if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "wtmpdb":

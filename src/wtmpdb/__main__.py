@@ -14,6 +14,8 @@ COMMANDS = {
     "who": "show who is on now",
     "users": "show the names of who is on now, in a line",
     "uptime": "show how long the machine is up, and how long it was before",
+    "lastlog": "show the last login of each account, and the last that failed",
+    "stats": "sum the history up: days, users, hosts, the longest sessions, crashes",
     "dump": "print the records of an old file as text, and make such files of text",
     "check": "look for signs of damage and tampering in old files",
     "export": "write the history as a file of old, as JSON or as a table",

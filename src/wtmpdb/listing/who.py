@@ -120,16 +120,16 @@ def count(records: Iterable[Fields]) -> Iterator[bytes]:
 
 def objects(sessions: Iterable[Session], system: System, now: int) -> Iterator[dict[str, object]]:
     """Yield each session as what becomes a JSON object: text, and µs since the epoch or of idleness; null is what is not known."""
-    from wtmpdb.listing.machine import text  # noqa: PLC0415 - costs an import of json
+    from wtmpdb.listing.machine import text_of  # noqa: PLC0415 - costs an import of json
     from wtmpdb.listing.times import iso  # noqa: PLC0415
 
     for one in sessions:
         use = system.tty_use(one.tty or b"")
         yield {
-            "user": text(one.user),
-            "tty": text(one.tty),
-            "hostname": text(one.host),
-            "service": text(one.service),
+            "user": text_of(one.user),
+            "tty": text_of(one.tty),
+            "hostname": text_of(one.host),
+            "service": text_of(one.service),
             "login": iso(one.login // SECOND),
             "login_usec": one.login,
             "idle_usec": max(0, now - use[1]) if use else None,
