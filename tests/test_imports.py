@@ -85,6 +85,24 @@ def test_last(history: Path, words: list[str]) -> None:
     assert not extra & HEAVY
 
 
+@pytest.mark.parametrize("words", [[], ["-q"], ["-uHT"], ["-b"], ["-s", "am", "i"]])
+def test_who(history: Path, words: list[str]) -> None:
+    """`who` loads as little as `last`."""
+    code = "import wtmpdb.log; wtmpdb.log.DATABASE = sys.argv[1]; from wtmpdb.__main__ import main; main(['wtmpdb', 'who', *sys.argv[2:]])"
+    modules = loaded(code, str(history), *words)
+    assert {name for name in modules - BASE if not name.startswith("wtmpdb")} <= ALLOWED
+    assert "wtmpdb.listing.text" not in modules
+
+
+@pytest.mark.parametrize("words", [[], ["-q"], ["-a"]])
+def test_who_of_an_old_file(words: list[str]) -> None:
+    """`who` of an old file does without SQLite."""
+    path = Path(__file__).parent / "data" / "docs" / "wtmp"
+    modules = loaded("from wtmpdb.__main__ import main; main(['wtmpdb', 'who', *sys.argv[1:]])", str(path), *words)
+    assert not modules & HEAVY
+    assert "sqlite3" not in modules
+
+
 @pytest.mark.parametrize("words", [["-n", "10"], ["-x"], ["-F", "alice", "-s", "yesterday"], ["-aw"]])
 @pytest.mark.parametrize("command", ["last", "lastb"])
 def test_last_of_an_old_file(command: str, words: list[str]) -> None:
@@ -132,7 +150,7 @@ LAYERS = (
     ("recorder", "listing", "legacy"),
     ("live", "boot", "audit", "migration"),
     ("history", "log", "spool"),
-    ("connection", "scan", "system"),
+    ("connection", "scan", "system", "logind"),
     ("faults",),
     ("schema",),
     ("event", "timespec", "entry"),

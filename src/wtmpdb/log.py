@@ -35,6 +35,7 @@ DATABASE = "/var/lib/wtmpdb/wtmp.db"
 FAILED = "/var/lib/wtmpdb/btmp.db"
 """The failed logins of this machine: the same table, in which each attempt is a row whose logout is its login."""
 
+_OPENING = "boot_key, pid, start_ticks, xdg_session"
 _INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait
 
 WRITTEN, ADOPTED, REOPENED, KNOWN = "written", "adopted", "reopened", "known"
@@ -56,15 +57,16 @@ class Boot:
 
 
 class Opening:
-    """What is known of the process that opened a session: boot key, process id, start in clock ticks since the kernel's boot."""
+    """What is known of the process that opened a session: boot key, process id, start in clock ticks since the kernel's boot, logind's session."""
 
-    __slots__ = ("boot", "pid", "start")
+    __slots__ = ("boot", "pid", "start", "xdg_session")
 
-    def __init__(self, boot: str | None, pid: int | None, start: int | None) -> None:
-        """Keep the three."""
+    def __init__(self, boot: str | None, pid: int | None, start: int | None, xdg_session: str | None = None) -> None:
+        """Keep the four."""
         self.boot = boot
         self.pid = pid
         self.start = start
+        self.xdg_session = xdg_session
 
 
 class Applied:
@@ -93,6 +95,7 @@ class Log:
         self.path = path
         self._db = connection
         connection.text_factory = bytes
+        self._openings: dict[tuple[int, int], Opening | None] = {}  # of the open rows: who asks for these asks for those next
 
     @classmethod
     def read(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
@@ -157,7 +160,13 @@ class Log:
         if not self._has("table", "wtmp"):
             return []
         found = self._all(f"SELECT {schema.ROW} FROM wtmp WHERE Logout IS NULL ORDER BY Login DESC, ID DESC", ())  # noqa: S608 - constants
-        return [clean(row) for row in found]
+        rows = [clean(row) for row in found]
+        self._openings = {(row[7], row[5]): None for row in rows}
+        if self._has("table", "session"):
+            join = "wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login WHERE Logout IS NULL"
+            found = self._all(f"SELECT ID, wtmp.Login, {_OPENING} FROM {join}", ())  # noqa: S608 - constants
+            self._openings |= {(ident, login): _opening(*values) for ident, login, *values in found}
+        return rows
 
     def begins(self) -> int | None:
         """Return the login of the oldest row in µs, or None when there is none."""
@@ -183,13 +192,12 @@ class Log:
 
     def opening(self, ident: int, login: int) -> Opening | None:
         """Return what is known of the process behind the row, or None for a row that C or an import made."""
+        if (ident, login) in self._openings:
+            return self._openings[ident, login]
         if not self._has("table", "session"):
             return None
-        found = self._all("SELECT boot_key, pid, start_ticks FROM session WHERE entry_id = ? AND login = ?", (ident, login))
-        if not found:
-            return None
-        pid, start = (value if type(value) is int else None for value in found[0][1:])
-        return Opening(_word(found[0][0]), pid, start)
+        found = self._all(f"SELECT {_OPENING} FROM session WHERE entry_id = ? AND login = ?", (ident, login))  # noqa: S608 - a constant
+        return _opening(*found[0]) if found else None
 
     def _has(self, kind: str, name: str) -> bool:
         return bool(self._all("SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))
@@ -402,6 +410,10 @@ def make_tables(execute: Callable[[str], Any]) -> None:
             execute(statement)
     if execute("PRAGMA user_version").fetchone()[0] < schema.VERSION:
         execute(f"PRAGMA user_version = {schema.VERSION:d}")
+
+
+def _opening(boot: object, pid: object, start: object, xdg_session: object) -> Opening:
+    return Opening(_word(boot), pid if type(pid) is int else None, start if type(start) is int else None, _word(xdg_session))
 
 
 def _word(value: object) -> str | None:
