@@ -18,6 +18,7 @@ BENCHMARKS = {
     "login": "what a login costs: open and close of a session through PAM, against Debian's C module",
     "drain": "10,000 letters from the spool into a fresh database",
     "startup": "last -n 10, against Python itself",
+    "who": "who, against Python itself",
     "listing": "last of everything to a pipe, against util-linux; peak memory",
     "c_file": "the same on a file as the C tools make it: no side tables, no indexes",
     "legacy": "last -f of an old file, against util-linux; the newest ten lines, against Python itself; memory",

@@ -266,7 +266,7 @@ class TestExamples:
         environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"}
         for line, shown in examples(document):
             _, command, *words = shlex.split(line)
-            history = [] if "-f" in words or command in ("check", "dump") else ["-f", str(demo)]
+            history = [] if "-f" in words or command in ("check", "dump", "who", "users") else ["-f", str(demo)]
             run = [sys.executable, "-m", "wtmpdb", command, *history, *words]
             ran = subprocess.run(run, env=environment, cwd=demo.parent, capture_output=True, text=True, timeout=60, check=False)
             assert (ran.stdout, ran.stderr) == (shown, ""), line

@@ -66,7 +66,7 @@ class TestLogins:
 
     def test_row_of_sshd(self, tmp_path: Path) -> None:
         """A row that Debian 13's sshd wrote is the session whose leader has its terminal."""
-        row = (3, "alice", NOON, None, "pts/2", "192.0.2.7", "sshd")
+        row = (3, "alice", NOON, None, "pts/2", "192.0.2.7", None)
         path = str(make_file(tmp_path / "wtmp.db", [row], ours=False))
         machine = Machine(
             users={b"alice": 1000},
@@ -77,7 +77,7 @@ class TestLogins:
         )
         with Log.read(path) as log:
             (one,) = live.sessions(log, machine)
-        assert (one.tty, one.pid, one.id, one.xdg_session) == (b"pts/2", 40, 1, "5")
+        assert (one.tty, one.pid, one.id, one.xdg_session, one.service) == (b"pts/2", 40, 1, "5", b"sshd")
 
     def test_background(self, tmp_path: Path) -> None:
         """A row whose session is in the background for logind is nobody who is on."""

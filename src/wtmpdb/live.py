@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from wtmpdb.entry import End, EntryType
 from wtmpdb.history import History
+from wtmpdb.log import Log
 from wtmpdb.system import System
 
 TYPE_CHECKING = False
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wtmpdb.entry import Row
-    from wtmpdb.log import Log
     from wtmpdb.logind import Login
 
 _LIVES = (End.STILL, End.UNKNOWN)
@@ -92,7 +92,8 @@ def _recorded_here(log: Log, system: System) -> list[Session]:
         opening = log.opening(row[7], row[5])
         return opening is None or not opening.boot or opening.boot == key
 
-    rows = [row for row in log.open_rows() if may_live(row)]
+    # What stands in for a log, and keeps the open rows itself, has no need to leave some out.
+    rows = [row for row in (log.open_rows(key) if isinstance(log, Log) else log.open_rows()) if may_live(row)]
     found: list[Session] = []
     taken: set[bytes] = set()
     for session in _open(log, History(log, system, at_home=True), rows):
@@ -133,6 +134,7 @@ def _with_logins(found: list[Session], system: System) -> list[Session]:
 
 def _joined(session: Session, login: Login) -> Session:
     session.xdg_session, session.kind, session.seat = login.id, login.kind, login.seat
+    session.service = session.service or login.service
     if session.tty in _NO_DEVICES:
         session.tty = login.tty or session.tty
     return session

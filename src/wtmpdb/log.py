@@ -157,18 +157,31 @@ class Log:
             for row in chunk:
                 yield entry_of(row)
 
-    def open_rows(self) -> list[Row]:
-        """Return the rows without a logout, newest first. Costs what is open, not what is in the file; without our indexes the file is read."""
+    def open_rows(self, boot: str | None = None) -> list[Row]:
+        """Return the rows without a logout, newest first. Costs what is open, not what is in the file; without our indexes the file is read.
+
+        With the key of a ``boot`` that has a row, rows are left out that were both written before it and began before it: what is open in a file of
+        many years is mostly what crashes left behind.
+        """
         if not self._has("table", "wtmp"):
             return []
-        found = self._all(f"SELECT {schema.ROW} FROM wtmp WHERE Logout IS NULL ORDER BY Login DESC, ID DESC", ())  # noqa: S608 - constants
+        where, began = "Logout IS NULL", self._began(boot)
+        if began:
+            where += " AND (+ID > ? OR +wtmp.Login >= ?)"  # the plus keeps to the index of open rows
+        found = self._all(f"SELECT {schema.ROW} FROM wtmp WHERE {where} ORDER BY Login DESC, ID DESC", began)  # noqa: S608 - constants
         rows = [clean(row) for row in found]
         self._openings = {(row[7], row[5]): None for row in rows}
         if self._has("table", "session"):
-            join = "wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login WHERE Logout IS NULL"
-            found = self._all(f"SELECT ID, wtmp.Login, {_OPENING} FROM {join}", ())  # noqa: S608 - constants
+            join = "wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login"
+            found = self._all(f"SELECT ID, wtmp.Login, {_OPENING} FROM {join} WHERE {where}", began)  # noqa: S608 - constants
             self._openings |= {(ident, login): _opening(*values) for ident, login, *values in found}
         return rows
+
+    def _began(self, boot: str | None) -> tuple[int, ...]:
+        """Return ID and login of a boot, nothing when it has no row."""
+        if boot is None or not self._has("table", "boot"):
+            return ()
+        return next(iter(self._all("SELECT entry_id, login FROM boot WHERE boot_key = ?", (boot,))), ())
 
     def begins(self) -> int | None:
         """Return the login of the oldest row in µs, or None when there is none."""

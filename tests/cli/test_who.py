@@ -37,8 +37,8 @@ LAYOUT = ["--layout", "glibc-384-le"]
 
 texts = st.sampled_from(["", "alice", "LOGIN", "a user", " x ", "naïve-日", "a-name-that-fills-all-of-its-32-b"]).map(lambda text: text.encode()[:32])
 hosts = st.sampled_from(["", "192.0.2.7", "2001:db8::7", ":0", "host:0.0", "host:", "h" * 256]).map(str.encode)
-lines = st.sampled_from(["", "~", "null", "pts/99987", "console", "a-line-that-fills-all-of-its-32-b"]).map(lambda text: text.encode()[:32])
-numbers = st.sampled_from([0, 49, 53, 53 + 256 * 78, 51 + 256 * 53, 2**31 - 1])
+lines = st.sampled_from(["~", "null", "pts/99987", "console", "a-line-that-fills-all-of-its-32-b"]).map(lambda text: text.encode()[:32])
+numbers = st.sampled_from([0, 49, 53, 53 + 256 * 78, 51 + 256 * 53, 2**22, 53 + 256 * (256 + 51)])
 moments = st.one_of(st.integers(BEGIN, BEGIN + 10**8), st.just(0), st.just(2**31 - 1))
 records = st.tuples(
     st.integers(0, 10),
@@ -124,10 +124,10 @@ class TestLikeWho:
         line = os.ttyname(theirs).removeprefix("/dev/")
         path.write_bytes(encode([login(BEGIN, "pts/99987"), login(BEGIN, line, "bob"), logout(BEGIN, line)]))
         for stdin in (theirs, subprocess.DEVNULL):
-            words = ["-mu", str(path)]
+            words = ["-muH", str(path)]
             ran = subprocess.run([sys.executable, "-m", "wtmpdb", "who", *LAYOUT, *words], stdin=stdin, capture_output=True, check=True)
             assert ran.stdout == real(*words, stdin=stdin)
-            assert ran.stdout.startswith(b"bob ") == (stdin == theirs)
+            assert (b"\nbob " in ran.stdout) == (stdin == theirs)
         os.close(ours)
         os.close(theirs)
 
@@ -282,6 +282,22 @@ class TestFiles:
             ("bob", "pts/1", "", BEGIN * SECOND),
         ]
         assert printed(capfd, "users", str(path)) == "alice bob\n"
+
+    def test_stray_bytes(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """Bytes that are no records are left out and counted."""
+        path = tmp_path / "utmp"
+        path.write_bytes(encode([login(BEGIN, "pts/0", "alice"), login(BEGIN, "pts/1", "bob")] * 4) + b"stray")
+        assert main(["wtmpdb", "who", "-q", str(path)]) == 0
+        out, err = capfd.readouterr()
+        assert out == "alice bob alice bob alice bob alice bob\n# users=8\n"
+        assert err == f"wtmpdb who: {path}: bytes that are no records were skipped: 5\n"
+
+    def test_large_file(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """A file of many records is listed to its end."""
+        path = tmp_path / "wtmp"
+        path.write_bytes(encode([login(BEGIN, f"pts/{number}", "alice") for number in range(5_000)]))
+        assert printed(capfd, "who", str(path)).splitlines()[-1].split()[:2] == ["alice", "pts/4999"]
+        assert len(json.loads(printed(capfd, "who", "--json", str(path)))["sessions"]) == 5_000
 
     def test_forged_name(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """A control character in a name reaches no terminal."""

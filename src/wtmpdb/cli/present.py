@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from wtmpdb.entry import SECOND
-from wtmpdb.errors import NoLogError
+from wtmpdb.errors import NoLogError, complain
 from wtmpdb.legacy.record import BOOT_TIME, NO_ADDRESS, RUN_LVL, USER_PROCESS
 from wtmpdb.system import System
 from wtmpdb.text import restore, store
@@ -30,6 +30,7 @@ class Present:
         self._program = program
         self._boot = boot
         self._run_level = run_level
+        self._path = ""
         self._file: LegacyFile | None = None
         self._records: list[Fields] = []
         self._sessions: list[Session] = []
@@ -39,9 +40,12 @@ class Present:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close the file."""
-        if self._file:
-            self._file.close()
+        """Close the file; say what in it was left out."""
+        if self._file is None:
+            return
+        self._file.close()
+        if self._file.skipped.bytes and kind is None:
+            complain(f"{self._program}: {self._path}: bytes that are no records were skipped: {self._file.skipped.bytes}")
 
     def look(self) -> None:
         """Look who is on this machine. Raises LogError; that nothing has been recorded yet is none."""
@@ -77,6 +81,7 @@ class Present:
         if layout is not None or not is_database(path):
             from wtmpdb.cli.old import opened  # noqa: PLC0415
 
+            self._path = path
             self._file = opened("./-" if path == "-" else path, layout, byte_order)  # a file of this name, as in coreutils
             return
         from wtmpdb import live  # noqa: PLC0415

@@ -14,7 +14,7 @@ from wtmpdb.listing.who import EVERYTHING, Columns, WhoListing, count, objects
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 OPTIONS = (
     Option("all", "a", "all", "", "the same as -b -d -l -p -r -t -T -u"),
@@ -52,6 +52,7 @@ _KINDS = {
 }
 _WITH_IDLE = {"all", "dead", "login", "runlevel", "users"}
 _MOST_OPERANDS = 2
+_BLOCK = 1 << 16
 
 _USAGE = """Usage: {program} [option…] [FILE | ARG1 ARG2]
 
@@ -81,8 +82,6 @@ def run(words: Sequence[str], program: str) -> int:
     columns = _columns(flags)
     if "me" in flags or len(operands) == _MOST_OPERANDS:
         columns.line = _own_terminal()
-        if columns.line is None and "count" not in flags:
-            return 0
     machine = "json" in flags or "jsonl" in flags
     boots = BOOT_TIME in columns.kinds or columns.idle
     with Present(program, boot=boots and not machine, run_level=RUN_LVL in columns.kinds) as present:
@@ -141,11 +140,12 @@ def _columns(flags: Iterable[str]) -> Columns:
     return columns
 
 
-def _own_terminal() -> bytes | None:
+def _own_terminal() -> bytes:
+    """Return the terminal of the standard input; where that is none, what no terminal is called."""
     try:
         return os.fsencode(os.ttyname(0)).removeprefix(b"/dev/")
     except OSError:
-        return None
+        return b"\0"
 
 
 def _show(present: Present, columns: Columns, *, lookup: bool, program: str) -> None:
@@ -172,11 +172,27 @@ def _show_json(present: Present, line: bytes | None, *, lines: bool) -> None:
     if lines:
         _write(f"{text}\n".encode() for text in texts)
     else:
-        body = ",\n".join(f"  {text}" for text in texts)
-        _write([(f'{{"sessions": [\n{body}\n]}}\n' if body else '{"sessions": []}\n').encode()])
+        _write(_document(texts))
+
+
+def _document(texts: Iterable[str]) -> Iterator[bytes]:
+    yield b'{"sessions": ['
+    before = "\n"
+    for text in texts:
+        yield f"{before}  {text}".encode()
+        before = ",\n"
+    yield b"\n]}\n"
 
 
 def _write(pieces: Iterable[bytes]) -> None:
-    data = b"".join(pieces)
-    while data:
-        data = data[os.write(1, data) :]
+    waiting = bytearray()
+    for piece in pieces:
+        waiting += piece
+        if len(waiting) >= _BLOCK:
+            _write_all(waiting)
+    _write_all(waiting)
+
+
+def _write_all(waiting: bytearray) -> None:
+    while waiting:
+        del waiting[: os.write(1, waiting)]

@@ -73,7 +73,7 @@ class WhoListing:
         if kind == NEW_TIME:
             return self._row(b"", b"clock change", at)
         if kind == RUN_LVL:
-            before, level = divmod(pid, 256)
+            before, level = pid >> 8 & 0xFF, pid & 0xFF
             comment = f"last={_SINGLE_USER.get(before, chr(before))}" if 0x20 <= before < 0x7F else ""  # noqa: PLR2004 - printable
             return self._row(b"", b"run-level %c" % level if level else b"run-level ", at, comment=comment)
         comment = f"id={printable(ident)}"
