@@ -306,12 +306,13 @@ class Log:
 
         A row of ours is closed by a letter; one on the terminal of this session that was closed at the same time by none was closed by sshd.
         """
-        self._db.execute(
-            "UPDATE wtmp SET Logout = NULL FROM (SELECT ID, TTY FROM wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login"
-            " WHERE session_key = ? AND TTY <> ?) AS ours WHERE wtmp.ID <> ours.ID AND wtmp.TTY = ours.TTY AND Logout BETWEEN ? AND ?"
-            " AND (wtmp.ID, Login) IN (SELECT entry_id, login FROM session WHERE closed_by IS NULL AND boot_key = ?)",
-            (event.key, UNMADE, event.time - _AT_ONCE, event.time + _AT_ONCE, event.boot),
-        )
+        own = "SELECT ID, TTY FROM wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login WHERE session_key = ? AND TTY <> ?"
+        for ident, tty in self._db.execute(own, (event.key, UNMADE)).fetchall():
+            self._db.execute(
+                "UPDATE wtmp SET Logout = NULL WHERE (ID, Login) IN (SELECT entry_id, login FROM session WHERE closed_by IS NULL AND entry_id > ?"
+                " AND boot_key = ?) AND TTY = CAST(? AS TEXT) AND Logout BETWEEN ? AND ?",
+                (ident, event.boot, tty, event.time - _AT_ONCE, event.time + _AT_ONCE),
+            )
 
     def _insert(self, event: Event, logout: int | None) -> None:
         cursor = self._db.execute(
