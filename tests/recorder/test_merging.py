@@ -198,8 +198,8 @@ class Life:
 def test_whenever_the_recorder_looks(tmp_path_factory: pytest.TempPathFactory, looks: list[bool], *, kill: bool, cut_off: bool, ours: bool) -> None:
     """Whenever letters are taken, and in whatever order PAM and sshd tell the end, there is one row of the session; a su in it ends as it did.
 
-    A recorder that has missed the whole session does not begin in the milliseconds between its two ends: what sshd then closes in place of its own row
-    would stay closed.
+    A recorder that has missed the whole session does not begin in the milliseconds between its two ends: what sshd then closes in place of its own
+    row would stay closed.
     """
     path = make_file(tmp_path_factory.mktemp("life") / "wtmp.db", [CRASHED], ours=ours)
     with Log.write(str(path)) as log:
