@@ -98,6 +98,18 @@ def test_ids_stay(path: Path, log: Log) -> None:
     assert (opening.boot, opening.pid, opening.start) == (BOOT_KEY, 100, 1000)
 
 
+def test_terminal_used_before(path: Path, log: Log) -> None:
+    """A row of the same terminal that ended before, of another session in a shared connection, stays a row of its own, however often we look."""
+    alice = opened()
+    log.apply([alice])
+    sshd_opens(path, NOON + 5)
+    sshd_closes(path, NOON + 6)
+    sshd_opens(path, NOON + 7)
+    for _ in range(2):
+        merging.put_in(log, [(key(alice), TTY)])
+    assert [row[1:3] for row in rows(path)] == [(NOON, None), (NOON + 5, NOON + 6)]
+
+
 @pytest.mark.parametrize("row", [{"user": "bob"}, {"tty": "pts/4"}, {"time": NOON - 1}])
 def test_rows_of_others(path: Path, log: Log, row: dict[str, object]) -> None:
     """A row of another user or terminal, or from before the login, stays a row of its own."""

@@ -122,7 +122,7 @@ def _cut_off(machine: Container) -> None:
 
 
 def test_many_short_sessions(container: Callable[[str], Container]) -> None:
-    """Of many short sessions two at a time each is there once, with its terminal or without; no row of sshd's is left, and side rows belong to rows."""
+    """Of many short sessions two at a time each is there once, with its terminal or without; no row of sshd's is left over."""
     machine = lived(container, "trixie-peer")
     machine.run(
         "for number in $(seq 20); do ssh -tt -b 127.0.0.31 alice@127.0.0.1 true & ssh -b 127.0.0.31 alice@127.0.0.1 true & wait; done 2>/dev/null"

@@ -70,7 +70,7 @@ def put_in(log: Log, terminals: Iterable[tuple[str, str]]) -> None:
 def _put_in(log: Log, key: str, tty: str) -> None:
     found = log.query(
         "SELECT ours.ID, (SELECT ID FROM wtmp AS theirs WHERE Type = 3 AND User = ours.User AND TTY = ? AND Login >= ours.Login"  # noqa: S608
-        f" AND {_NOBODYS} ORDER BY Login DESC LIMIT 1)"
+        f" AND Logout IS NULL AND {_NOBODYS} ORDER BY Login DESC LIMIT 1)"
         " FROM wtmp AS ours JOIN session ON entry_id = ours.ID AND session.login = ours.Login"
         " WHERE session_key = ? AND Logout IS NULL AND TTY IN (?, ?)",
         (tty, key, UNMADE, tty),
