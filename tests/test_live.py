@@ -64,6 +64,17 @@ class TestLogins:
             (one,) = live.sessions(log, machine)
         assert (one.user, one.tty, one.host, one.xdg_session, one.kind, one.id) == (b"alice", b"pts/9", b"192.0.2.7", "7", "user", 2)
 
+    def test_su_within(self, tmp_path: Path) -> None:
+        """A su has the session of logind that it was called in, and does not stand for it."""
+        path = history(tmp_path, opened("bob", NOON, tty="pts/2", host=None, service="su", session="5", pid=41, start=1))
+        machine = Machine(processes={40: 1, 41: 1}, terminals={40: b"pts/2"}, logins=[login("5", USER="alice", LEADER="40", SERVICE="sshd")])
+        with Log.read(path) as log:
+            found = live.sessions(log, machine)
+        assert [(one.user, one.tty, one.pid, one.service, one.xdg_session) for one in found] == [
+            (b"bob", b"pts/2", 41, b"su", "5"),
+            (b"alice", b"pts/2", 40, b"sshd", "5"),
+        ]
+
     def test_row_of_sshd(self, tmp_path: Path) -> None:
         """A row that Debian 13's sshd wrote is the session whose leader has its terminal."""
         row = (3, "alice", NOON, None, "pts/2", "192.0.2.7", None)

@@ -112,13 +112,15 @@ def _with_logins(found: list[Session], system: System) -> list[Session]:
     by_id = {login.id: login for login in logins}
     by_leader: dict[int | None, Login] = {login.leader: login for login in logins}
     on: list[Session] = []
+    known: set[str] = set()
     for session in found:
-        login = by_id.get(session.xdg_session or "") or (by_leader.get(session.pid) if session.pid is not None else None)
+        login = (by_leader.get(session.pid) if session.pid is not None else None) or by_id.get(session.xdg_session or "")
         if login is None:
             on.append(session)
         elif login.is_of_a_person:
             on.append(_joined(session, login))
-    known = {session.xdg_session for session in on}
+            if login.user == session.user or login.leader == session.pid:  # else it is a su within it
+                known.add(login.id)
     by_tty = {(session.user, session.tty): session for session in on if session.pid is None}
     for login in logins:
         if login.id in known or not login.is_of_a_person:

@@ -47,9 +47,10 @@ class Login:
         return self.kind.startswith("user")
 
 
-def logins(directory: str = SESSIONS) -> list[Login]:
+def logins(directory: str | None = None) -> list[Login]:
     """Return the sessions of all classes, in no order, without those that only wait for their last processes to end."""
     found = []
+    directory = directory or SESSIONS
     for name in _names(directory):
         values = _values(os.path.join(directory, name))
         if values.get("USER") and values.get("STATE") != "closing":

@@ -88,7 +88,7 @@ def test_login(booted: Callable[[str], Container], name: str) -> None:
     container = booted(name)
     if not container.run("command -v login || true"):
         pytest.skip(f"{name} comes without login")
-    login = container.start("script", "-qec", "login -f carol", "/dev/null")
+    login = container.start("script", "-qec", "exec login -f carol", "/dev/null")
     (one,) = until(lambda: on(container, "carol"), "carol")
     assert one["tty"].startswith("pts/")
     assert (one["service"], one["hostname"]) == ("login", "")
