@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import BOOT_KEY, NOON, Machine, make_file, opened
+from support import BOOT_KEY, NOON, SECOND, Machine, make_file, opened
 from wtmpdb import live
 from wtmpdb.log import Log
 from wtmpdb.logind import Login
@@ -89,6 +89,17 @@ class TestLogins:
         with Log.read(path) as log:
             (one,) = live.sessions(log, machine)
         assert (one.tty, one.pid, one.id, one.xdg_session, one.service) == (b"pts/2", 40, 1, "5", b"sshd")
+
+    @pytest.mark.parametrize("facts", [{"STATE": "closing"}, {"LEADER": "40"}])
+    @pytest.mark.parametrize(("later", "on"), [(0, False), (60 * SECOND, True)])
+    def test_row_of_sshd_that_was_killed(self, tmp_path: Path, facts: dict[str, str], *, later: int, on: bool) -> None:
+        """A row that began with a session of logind's that has ended is over, though its terminal is still there; a later one is another."""
+        row = (3, "alice", NOON + later, None, "pts/2", "192.0.2.7", None)
+        path = str(make_file(tmp_path / "wtmp.db", [row], ours=False))
+        known = login("5", USER="alice", REMOTE_HOST="192.0.2.7", SERVICE="sshd", **facts)
+        with Log.read(path) as log:
+            found = live.sessions(log, Machine(users={b"alice": 1000}, ttys={b"pts/2": 1000}, logins=[known]))
+        assert (len(found) == 1) == on
 
     def test_background(self, tmp_path: Path) -> None:
         """A row whose session is in the background for logind is nobody who is on."""

@@ -40,10 +40,10 @@ def test_session(tmp_path: Path) -> None:
 
 
 def test_closing(tmp_path: Path) -> None:
-    """A session that only waits for its last processes is over, and one without a user is none."""
+    """A session that only waits for its last processes is known as such, and one without a user is none."""
     (tmp_path / "3").write_text(SSH.replace("STATE=active", "STATE=closing"))
     (tmp_path / "4").write_text(SSH.replace("USER=alice\n", ""))
-    assert logind.logins(str(tmp_path)) == []
+    assert [(one.id, one.closing) for one in logind.logins(str(tmp_path))] == [("3", True)]
 
 
 def test_no_logind(tmp_path: Path) -> None:

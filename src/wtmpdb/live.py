@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from wtmpdb.entry import End, EntryType
+from wtmpdb.entry import SECOND, End, EntryType
 from wtmpdb.history import History
 from wtmpdb.log import Log
 from wtmpdb.system import System
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wtmpdb.logind import Login
 
 _LIVES = (End.STILL, End.UNKNOWN)
+_SAME_LOGIN = 10 * SECOND  # sshd writes its row when the terminal is made, a moment after logind was told
 _DEVICES = (b"pts/", b"tty")
 _NO_DEVICES = (None, b"", b"ssh")  # what stands in the place of a terminal that was made later, or never
 
@@ -108,7 +109,7 @@ def _recorded_here(log: Log, system: System) -> list[Session]:
 
 def _with_logins(found: list[Session], system: System) -> list[Session]:
     """Return the sessions with what logind knows of them, without those that are no person's, and what only logind knows."""
-    logins = [login for login in system.logins() if login.leader is None or system.process_lives(login.leader, None) is not False]
+    logins, ended = _living(system)
     by_id = {login.id: login for login in logins}
     by_leader: dict[int | None, Login] = {login.leader: login for login in logins}
     on: list[Session] = []
@@ -116,7 +117,8 @@ def _with_logins(found: list[Session], system: System) -> list[Session]:
     for session in found:
         login = (by_leader.get(session.pid) if session.pid is not None else None) or by_id.get(session.xdg_session or "")
         if login is None:
-            on.append(session)
+            if not _is_of(session, ended):
+                on.append(session)
         elif login.is_of_a_person:
             on.append(_joined(session, login))
             if login.user == session.user or login.leader == session.pid:  # else it is a su within it
@@ -132,6 +134,22 @@ def _with_logins(found: list[Session], system: System) -> list[Session]:
         else:
             on.append(_joined(Session(login.user, login.login, tty=tty, host=login.host, service=login.service, pid=login.leader), login))
     return on
+
+
+def _living(system: System) -> tuple[list[Login], list[Login]]:
+    """Return the sessions of logind's that live, and those that do not: they wait for processes that their end has left behind."""
+    logins: tuple[list[Login], list[Login]] = [], []
+    for login in system.logins():
+        ended = login.closing or (login.leader is not None and system.process_lives(login.leader, None) is False)
+        logins[ended].append(login)
+    return logins
+
+
+def _is_of(session: Session, ended: list[Login]) -> bool:
+    """Tell whether a row of C, which tells no process, began with a session that has ended, whatever still holds its terminal."""
+    return session.pid is None and any(
+        (login.user, login.host) == (session.user, session.host) and abs(login.login - session.login) < _SAME_LOGIN for login in ended
+    )
 
 
 def _joined(session: Session, login: Login) -> Session:

@@ -22,16 +22,18 @@ _BASES = {"x": (1, 2, 16), "0": (0, 3, 8), "1": (0, 3, 8), "2": (0, 3, 8), "3": 
 
 
 class Login:
-    """A session of logind's that is not being closed. Text is bytes in the form of the history; ``login`` is µs since the epoch, UTC.
+    """A session of logind's. Text is bytes in the form of the history; ``login`` is µs since the epoch, UTC.
 
-    ``kind`` is logind's class: "user" and what begins with it for people, "greeter", "lock-screen", "background", "manager" and others.
+    ``closing`` says that it only waits for its last processes to end. ``kind`` is logind's class: "user" and what begins with it for people,
+    "greeter", "lock-screen", "background", "manager" and others.
     """
 
-    __slots__ = ("host", "id", "kind", "leader", "login", "seat", "service", "tty", "user")
+    __slots__ = ("closing", "host", "id", "kind", "leader", "login", "seat", "service", "tty", "user")
 
     def __init__(self, ident: str, values: dict[str, str]) -> None:
         """Take what stands in the file of the session ``ident``."""
         self.id = ident
+        self.closing = values.get("STATE") == "closing"
         self.user = _text(values, "USER") or b""
         self.tty = _text(values, "TTY")
         self.host = _text(values, "REMOTE_HOST")
@@ -48,12 +50,12 @@ class Login:
 
 
 def logins(directory: str | None = None) -> list[Login]:
-    """Return the sessions of all classes, in no order, without those that only wait for their last processes to end."""
+    """Return the sessions of all classes, in no order."""
     found = []
     directory = directory or SESSIONS
     for name in _names(directory):
         values = _values(os.path.join(directory, name))
-        if values.get("USER") and values.get("STATE") != "closing":
+        if values.get("USER"):
             found.append(Login(name, values))
     return found
 
