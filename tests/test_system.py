@@ -134,6 +134,14 @@ def test_terminal_below(system: System, between: int, *, seen: bool) -> None:
     assert found == (name.removeprefix("/dev/").encode() if seen else None)
 
 
+def test_title(system: System) -> None:
+    """A process is called by what it calls itself; one that is not there by nothing."""
+    with subprocess.Popen([sys.executable, "-c", "input()", "sshd: alice@notty "], stdin=subprocess.PIPE) as process:
+        assert system.title(process.pid).endswith(b"\0sshd: alice@notty")
+        process.kill()
+    assert system.title(2**31 - 1) == b""
+
+
 def test_use_of_a_terminal(system: System) -> None:
     """A terminal tells whether others may write to it, and when it was last read from; what is no device tells nothing."""
     ours, theirs = os.openpty()

@@ -14,7 +14,7 @@ from wtmpdb import schema
 from wtmpdb.connection import Transaction, connect, create, look_at, prepare_to_write
 from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
 from wtmpdb.errors import DamagedLogError
-from wtmpdb.event import OPENED
+from wtmpdb.event import OPENED, UNMADE
 from wtmpdb.faults import explained
 from wtmpdb.scan import newest_first
 
@@ -37,6 +37,8 @@ FAILED = "/var/lib/wtmpdb/btmp.db"
 
 _OPENING = "boot_key, pid, start_ticks, xdg_session"
 _INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait
+
+_AT_ONCE = 10_000_000  # µs that lie at most between two ends of which sshd wrote one in place of the other
 
 WRITTEN, ADOPTED, REOPENED, KNOWN = "written", "adopted", "reopened", "known"
 """What `Log.begin_boot` did."""
@@ -268,7 +270,10 @@ class Log:
         if session is None:
             self._insert(event, event.time)
         elif session[3] is None:
-            self._give_back(*session[:2])
+            if event.tty == UNMADE:
+                self._take_back(event)
+            else:
+                self._give_back(*session[:2])
             changed = self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ? AND Login = ?", (event.time, *session[:2]))
             if changed.rowcount:
                 self._db.execute("UPDATE session SET closed_by = ? WHERE session_key = ?", (event.id, event.key))
@@ -283,15 +288,31 @@ class Log:
         """Hand the logout that a row of ours has got from somebody else to the row that was meant.
 
         Debian 13's sshd closes the newest open row of its tty. When a su on that tty ends at the same moment and its letter has not been read yet,
-        that is the row of the su: the session around it, which is the newest that has no row in ``session``, would stay open for ever.
+        that is the row of the su: the session around it, which is the newest that has no row in ``session``, would stay open for ever. Where sshd's
+        row and ours have become one (`wtmpdb.recorder.merging`), its own letter closes it.
         """
         self._db.execute(
             "UPDATE wtmp SET Logout = ours.Logout FROM (SELECT Logout, TTY FROM wtmp WHERE ID = ? AND Login = ?) AS ours"
             " WHERE ours.Logout > 0 AND ID = (SELECT ID FROM wtmp WHERE Logout IS NULL AND Type = 3 AND TTY = ours.TTY AND Login <= ?"
             " AND Login >= coalesce((SELECT max(Login) FROM wtmp WHERE Type = 1 AND Login <= ?), Login)"
-            " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login) ORDER BY Login DESC LIMIT 1)",
+            " AND (Service = 'sshd' OR NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login))"
+            " ORDER BY Login DESC LIMIT 1)"
+            " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login)",
             (ident, login, login, login),
         )
+
+    def _take_back(self, event: Event) -> None:
+        """Open what sshd has closed in place of its own row, whose close this is: a su on its terminal, say, that was killed and has not ended.
+
+        A row of ours is closed by a letter; one on the terminal of this session that was closed at the same time by none was closed by sshd.
+        """
+        own = "SELECT ID, TTY FROM wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login WHERE session_key = ? AND TTY <> ?"
+        for ident, tty in self._db.execute(own, (event.key, UNMADE)).fetchall():
+            self._db.execute(
+                "UPDATE wtmp SET Logout = NULL WHERE (ID, Login) IN (SELECT entry_id, login FROM session WHERE closed_by IS NULL AND entry_id > ?"
+                " AND boot_key = ?) AND TTY = CAST(? AS TEXT) AND Logout BETWEEN ? AND ?",
+                (ident, event.boot, tty, event.time - _AT_ONCE, event.time + _AT_ONCE),
+            )
 
     def _insert(self, event: Event, logout: int | None) -> None:
         cursor = self._db.execute(
@@ -330,11 +351,15 @@ class Log:
         return found
 
     def _open_row_of_tty(self, event: Event) -> tuple[int, int] | None:
+        process = event.pid, event.start
         found: tuple[int, int] | None = self._db.execute(
             "SELECT ID, Login FROM wtmp WHERE coalesce(Logout, 0) = 0 AND Type = 3 AND Login <= ?"
             " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = ID AND session.login = wtmp.Login AND (pid <> ? OR start_ticks <> ?))"
-            " AND User = ? AND coalesce(TTY, '') = ? AND coalesce(Service, '') = ? ORDER BY Login DESC LIMIT 1",
-            (event.time, event.pid, event.start, event.user, event.tty or "", event.service or ""),
+            " AND User = ? AND coalesce(Service, '') = ? AND (coalesce(TTY, '') = ?"
+            # The terminal may have been made since it was told.
+            " OR ? AND EXISTS (SELECT 1 FROM session WHERE entry_id = ID AND session.login = wtmp.Login AND pid = ? AND start_ticks = ?))"
+            " ORDER BY Login DESC LIMIT 1",
+            (event.time, *process, event.user, event.service or "", event.tty or "", event.tty == UNMADE, *process),
         ).fetchone()
         return found
 

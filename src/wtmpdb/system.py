@@ -103,6 +103,14 @@ class System:
             pids = [child for one in pids for child in _children(one)][:_MOST_CHILDREN]
         return None
 
+    def title(self, pid: int) -> bytes:
+        """Return what a process calls itself (proc(5), cmdline), b"" where that cannot be seen."""
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read(4096).rstrip(b"\0 ")
+        except OSError:
+            return b""
+
     def tty_use(self, tty: bytes) -> tuple[bool, int] | None:
         """Tell whether others may write to a terminal, and when it was last read from (µs); None when there is no such device."""
         found = _device(tty)
