@@ -15,8 +15,8 @@ from wtmpdb.connection import Transaction, connect, create, look_at, prepare_to_
 from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
 from wtmpdb.errors import DamagedLogError
 from wtmpdb.event import OPENED, UNMADE
-from wtmpdb.faults import explained
-from wtmpdb.scan import newest_first
+from wtmpdb.faults import damaged, explained
+from wtmpdb.scan import OutOfOrderError, newest_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,7 +147,10 @@ class Log:
         as it comes. Rows without a login come last. In a file without our indexes the times of all rows are read first.
         """
         if self._has("table", "wtmp"):
-            yield from newest_first(self._all, since, until)
+            try:
+                yield from newest_first(self._all, since, until)
+            except OutOfOrderError as error:
+                raise damaged(self.path) from error
         elif self._has("view", "wtmp"):
             raise DamagedLogError(f"{self.path}: not a history of wtmpdb: wtmp is a view")
 
