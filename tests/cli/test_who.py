@@ -323,6 +323,7 @@ class TestFiles:
         )
         assert printed(capfd, "uptime", "--all", "-f", path) == printed(capfd, "uptime", "-f", path) == text
         assert printed(capfd, "uptime", "-n", "1", "-f", path) == text.splitlines(keepends=True)[0]
+        assert printed(capfd, "uptime", "-n", "9" * 30, "-f", path) == text
         found = json.loads(printed(capfd, "uptime", "--json", "-f", path))
         assert [boot["end"] for boot in found["boots"]] == ["running", "crash", "down"]
         assert found["boots"][1] == {
