@@ -34,6 +34,8 @@ CACHE = Path(os.environ.get("WTMPDB_TEST_CACHE", "/var/cache/wtmpdb-tests"))
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,openssh-client,python3,python3-venv,pamtester,sudo,ca-certificates"
 C_PACKAGES = "wtmpdb libpam-wtmpdb gcc make libc6-dev libpam0g-dev"  # with what install.sh would have to bring, to save time
 
+_STANDS_STILL = "-o Acquire::Check-Valid-Until=false"  # a mirror that does has a list of sid that has expired
+
 _PRIVATE = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
 WAIT = "echo ready; read -r end"
 _FROM_HOST = ("/etc/pip.conf", "/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt")
@@ -58,7 +60,7 @@ def until(found: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
 
 
 def debian(name: str) -> Path:
-    """Return the Debian called bookworm, trixie, sid, or trixie-peer (with the C project's packages); it is made where it is missing."""
+    """Return the Debian called bookworm, trixie or sid, or with "-peer" behind it one with the C project's packages; made where it is missing."""
     tree = CACHE / name
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
@@ -76,12 +78,11 @@ def _make(name: str, path: Path) -> None:
     if with_c:
         _made("cp", "-a", str(debian(suite)), str(path))
         shutil.copy("/etc/resolv.conf", path / "etc/resolv.conf")
-        script = f"apt-get update -qq; apt-get install -y -qq --no-install-recommends {C_PACKAGES}; apt-get clean; rm -rf /var/lib/apt/lists/*"
+        script = f"apt-get {_STANDS_STILL} update -qq; apt-get install -y -qq --no-install-recommends {C_PACKAGES}; apt-get clean; rm -rf /var/lib/apt/lists/*"
         _made("chroot", str(path), "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", script)
     elif shutil.which("mmdebstrap") is None:
         raise CannotError("mmdebstrap is not installed")
     else:
-        # A mirror that stands still has a list of sid that has expired.
         _made("mmdebstrap", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={PACKAGES}", suite, str(path))
 
 
