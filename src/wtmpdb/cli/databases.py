@@ -8,7 +8,7 @@ import os
 from wtmpdb.entry import SECOND, EntryType
 from wtmpdb.errors import LogError, NoLogError, complain
 from wtmpdb.history import History
-from wtmpdb.home import take_letters
+from wtmpdb.home import history, take_letters
 from wtmpdb.listing.text import SHORT, TextListing, trailer
 from wtmpdb.log import DATABASE, Log
 from wtmpdb.system import System
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from wtmpdb.cli.choice import Choice, Wishes
     from wtmpdb.entry import Line
+    from wtmpdb.remote import Remote
 
 _MERGED_AT_ONCE = 512
 _OLD_FILE = "/var/log/wtmp"
@@ -38,11 +39,11 @@ class Databases:
         """Open all; raises LogError."""
         self._wishes = wishes
         self._program = program
-        self._logs: list[Log] = []
+        self._logs: list[Log | Remote] = []
         self.listing = TextListing(wishes.style)
         for path in paths:
             try:
-                self._logs.append(Log.read(path))
+                self._logs.append(Log.read(path) if wishes.files else history())
             except LogError as error:
                 self.close()
                 raise LogError(f"cannot open {error}", error.hint or _hint(error, wishes)) from error
@@ -59,7 +60,7 @@ class Databases:
         flags = self._wishes.flags
         return _with_addresses(chunks, self._program, names="ip" not in flags) if flags & {"dns", "ip"} else chunks
 
-    def _lines(self, log: Log) -> Iterator[list[Line]]:
+    def _lines(self, log: Log | Remote) -> Iterator[list[Line]]:
         since, until = self._bounds()
         history = History(log, System(), at_home=None if self._wishes.files else True)
         rows = log.rows(since, until)
@@ -81,7 +82,7 @@ class Databases:
         return b"".join(trailer(os.fsencode(os.path.basename(log.path)), _begins(log), form) for log in self._logs)
 
 
-def _begins(log: Log) -> int:
+def _begins(log: Log | Remote) -> int:
     begins = log.begins()
     return os.stat(log.path).st_ctime_ns // 1000 if begins is None else begins
 
