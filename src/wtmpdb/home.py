@@ -8,12 +8,8 @@ import os
 from wtmpdb.errors import DeniedLogError, WtmpdbError, complain
 from wtmpdb.log import Log
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from wtmpdb.remote import Remote
 
-
-def history() -> Log | Remote:
+def history() -> Log:
     """Open the history of this machine for reading; who may not read the file sees what the recorder shows. Raises LogError."""
     try:
         return Log.read()

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import socket
+from time import monotonic, sleep
 
-from wtmpdb.entry import EntryType, entry_of
+from wtmpdb.entry import EntryType
 from wtmpdb.errors import DeniedLogError, LogError
-from wtmpdb.log import DATABASE, Boot, Opening
+from wtmpdb.log import DATABASE, Boot, Log, Opening
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from types import TracebackType
-    from typing import Any, Self, TypeVar
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any, NoReturn, TypeVar
 
-    from wtmpdb.entry import Entry, Row
+    from wtmpdb.entry import Row
 
     Told = Mapping[str, Any]
     Answer = TypeVar("Answer")
@@ -28,41 +28,28 @@ SOCKET = "/run/wtmpdb/socket"
 
 _INTERFACE = "org.wtmpdb.History"
 _PATIENCE = 30.0
+_PAUSE = 0.02
 _LONGEST = 16 * 1024 * 1024
 _AT_ONCE = 65_536
 
 
-class Remote:
-    """The recorder's view of the history at ``path``. Raises LogError from any method."""
+class Remote(Log):
+    """The recorder's view of the history at ``path``. Any method may raise LogError."""
 
     def __init__(self, address: str = SOCKET, path: str = DATABASE) -> None:
         """Ask nothing yet."""
         self.path = path
         self._address = address
-        self._openings: dict[tuple[int, int], Opening] = {}
+        self._told: dict[tuple[int, int], Opening] = {}
 
     def close(self) -> None:
         """Do nothing: no connection stays."""
-
-    def __enter__(self) -> Self:
-        """Return the history itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close it."""
-        self.close()
 
     # What a Log can be asked
 
     def rows(self, since: int | None = None, until: int | None = None) -> Iterator[list[Row]]:
         """Yield the rows newest first, in chunks; ``since`` and ``until`` bound the login, both inclusive, in µs."""
         return self._ask("Rows", {"which": "all", "since": since, "until": until}, self._rows, more=True)
-
-    def entries(self, since: int | None = None, until: int | None = None) -> Iterator[Entry]:
-        """Yield what `rows` yields as Entry objects."""
-        for chunk in self.rows(since, until):
-            for row in chunk:
-                yield entry_of(row)
 
     def open_rows(self) -> list[Row]:
         """Return the rows without a logout, newest first."""
@@ -79,18 +66,21 @@ class Remote:
 
     def opening(self, ident: int, login: int) -> Opening | None:
         """Return what is known of the process behind a row, which was open when it was told."""
-        return self._openings.get((ident, login))
+        return self._told.get((ident, login))
 
     def _rows(self, told: Told) -> list[Row]:
         rows = []
         for row in told["rows"]:
             ident, login, logout, type_ = row["id"], row["login"], row["logout"], row["type"]
             if not logout and type_ != EntryType.BOOT_TIME and "boot" in row:
-                self._openings[ident, login] = Opening(row["boot"], row["pid"], row["start"])
+                self._told[ident, login] = Opening(row["boot"], row["pid"], row["start"])
             rows.append((0, row["user"].encode(), _raw(row["tty"]), _raw(row["host"]), _raw(row["service"]), login, logout, ident, type_))
         return rows
 
     # Asking
+
+    def _all(self, statement: str, values: Sequence[object]) -> NoReturn:  # noqa: ARG002 - what only a file can be asked
+        raise DeniedLogError(f"{self.path}: Permission denied", "root may ask this, and members of the group of the file")
 
     def _ask(self, method: str, parameters: Told, read: Callable[[Told], Answer], *, more: bool = False) -> Iterator[Answer]:
         """Call a method, and yield what ``read`` makes of each reply. Raises LogError."""
@@ -98,7 +88,7 @@ class Remote:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE)
             try:
-                connection.connect(self._address)
+                _connect(connection, self._address)
                 connection.sendall(json.dumps(call).encode() + b"\0")
                 for message in _messages(connection):
                     told = json.loads(message)
@@ -118,6 +108,18 @@ class Remote:
             return LogError(str(parameters.get("why")), str(parameters.get("hint") or ""))
         why = parameters.get("ErrorMsg")
         return LogError(f"{self._address}: {why or error}")
+
+
+def _connect(connection: socket.socket, address: str) -> None:
+    """Connect; where too many wait to be let in, try again for a while. Raises OSError."""
+    end = monotonic() + _PATIENCE
+    while True:
+        try:
+            return connection.connect(address)
+        except BlockingIOError:
+            if monotonic() > end:
+                raise
+            sleep(_PAUSE)
 
 
 def _messages(connection: socket.socket) -> Iterator[bytes]:

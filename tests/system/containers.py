@@ -78,7 +78,8 @@ def _make(name: str, path: Path) -> None:
     if with_c:
         _made("cp", "-a", str(debian(suite)), str(path))
         shutil.copy("/etc/resolv.conf", path / "etc/resolv.conf")
-        script = f"apt-get {_STANDS_STILL} update -qq; apt-get install -y -qq --no-install-recommends {C_PACKAGES}; apt-get clean; rm -rf /var/lib/apt/lists/*"
+        install = f"apt-get {_STANDS_STILL} update -qq; apt-get install -y -qq --no-install-recommends"
+        script = f"{install} {C_PACKAGES}; apt-get clean; rm -rf /var/lib/apt/lists/*"
         _made("chroot", str(path), "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", script)
     elif shutil.which("mmdebstrap") is None:
         raise CannotError("mmdebstrap is not installed")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from wtmpdb.cli.choice import Choice, Wishes
     from wtmpdb.entry import Line
-    from wtmpdb.remote import Remote
 
 _MERGED_AT_ONCE = 512
 _OLD_FILE = "/var/log/wtmp"
@@ -39,7 +38,7 @@ class Databases:
         """Open all; raises LogError."""
         self._wishes = wishes
         self._program = program
-        self._logs: list[Log | Remote] = []
+        self._logs: list[Log] = []
         self.listing = TextListing(wishes.style)
         for path in paths:
             try:
@@ -60,7 +59,7 @@ class Databases:
         flags = self._wishes.flags
         return _with_addresses(chunks, self._program, names="ip" not in flags) if flags & {"dns", "ip"} else chunks
 
-    def _lines(self, log: Log | Remote) -> Iterator[list[Line]]:
+    def _lines(self, log: Log) -> Iterator[list[Line]]:
         since, until = self._bounds()
         history = History(log, System(), at_home=None if self._wishes.files else True)
         rows = log.rows(since, until)
@@ -82,7 +81,7 @@ class Databases:
         return b"".join(trailer(os.fsencode(os.path.basename(log.path)), _begins(log), form) for log in self._logs)
 
 
-def _begins(log: Log | Remote) -> int:
+def _begins(log: Log) -> int:
     begins = log.begins()
     return os.stat(log.path).st_ctime_ns // 1000 if begins is None else begins
 

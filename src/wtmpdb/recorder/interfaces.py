@@ -214,7 +214,7 @@ class Interfaces:
 
     def _rotate(self, call: Call, _: Caller) -> Answer:
         call.take(Days=number)
-        raise RefusedError(f"{SERVICE}.MethodNotImplemented", method=f"{THEIRS}.Rotate")
+        raise _internal("the recorder cannot rotate the history yet")
         yield None
 
     def _end(self, call: Call, _: Caller) -> Answer:
