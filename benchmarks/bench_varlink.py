@@ -104,7 +104,7 @@ def _recorder(place: Path, database: Path) -> Iterator[_Recorder]:
         listening.bind(str(place / "socket"))
         listening.listen(4096)
         fds = [poked.fileno(), listening.fileno()]
-        command = [sys.executable, "-I", "-S", "-c", _START, ROOT / "src", str(database), str(place / "spool"), *map(str, fds)]
+        command = [sys.executable, "-I", "-S", "-c", _START, str(ROOT / "src"), str(database), str(place / "spool"), *map(str, fds)]
         with subprocess.Popen(command, pass_fds=fds) as process:
             try:
                 yield _Recorder(place, database, process.pid)
