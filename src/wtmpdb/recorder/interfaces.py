@@ -104,7 +104,7 @@ class Interfaces:
     """Finds methods, and is what these need."""
 
     def __init__(self, reader: Reader, log: Callable[[], Log], system: System, names: Names, quit_: Callable[[], object]) -> None:
-        """Read by ``reader``; write into what ``log`` returns; ``quit_`` ends the service once the answer is on its way."""
+        """Read by ``reader``; write into what ``log`` returns; ``quit_`` ends the service after the present turn."""
         self._reader = reader
         self._log = log
         self._system = system
@@ -219,8 +219,8 @@ class Interfaces:
 
     def _end(self, call: Call, _: Caller) -> Answer:
         call.take(ExitCode=maybe(number))
+        self._quit()  # before the answer, which goes out in this turn: who has it may be gone in the next
         yield reply({"Success": True})
-        self._quit()
 
     def _ping(self, call: Call, _: Caller) -> Answer:
         call.take()
