@@ -87,6 +87,20 @@ def test_recorder_failed(systemd: Systemd) -> None:
     assert systemd.say(PROBLEM)[0].startswith("wtmpdb-recorder.service has failed -> sudo journalctl -b -u wtmpdb-recorder.service")
 
 
+def test_resident(world: World, systemd: Systemd) -> None:
+    """A recorder that is to stay, and its socket, are looked at like the others."""
+    world.records(recorder=True)
+    systemd.states[places.RECORDER] = dict(GOOD)
+    systemd.states["wtmpdb-varlink.socket"] = dict(GOOD)
+    assert systemd.say(OK) == ["8 are enabled and active -> "]
+    systemd.states[places.RECORDER]["ActiveState"] = "inactive"
+    systemd.states["wtmpdb-varlink.socket"]["UnitFileState"] = "disabled"
+    assert systemd.say(PROBLEM) == [
+        "wtmpdb-recorder.service is enabled, but does not run -> sudo systemctl start wtmpdb-recorder.service",
+        "wtmpdb-varlink.socket is not enabled -> sudo systemctl enable --now wtmpdb-varlink.socket",
+    ]
+
+
 def test_reload(systemd: Systemd) -> None:
     """Files that systemd has not read since they changed are a note."""
     systemd.states[places.RECORDER]["NeedDaemonReload"] = "yes"
