@@ -94,7 +94,7 @@ while [ "$count" -gt 0 ]; do
     case $1 in
         --no-packages) packages=no ;;
         -h | --help) usage; exit 0 ;;
-        --pam | --no-pam | --systemd | --no-systemd | --import | --no-import | --private | --no-private | --all-sessions | --no-all-sessions | --recorder | --no-recorder | --last | --no-last | --others=*) set -- "$@" "$1" ;;
+        --pam | --no-pam | --systemd | --no-systemd | --import | --no-import | --private | --no-private | --all-sessions | --no-all-sessions | --recorder | --no-recorder | --last | --no-last) set -- "$@" "$1" ;;
         *) usage >&2; exit 2 ;;
     esac
     shift

@@ -23,6 +23,8 @@ Examples:
   wtmpdb setup --dry-run      show what is missing, or what would be changed
   wtmpdb setup --private      only root and the group utmp may read the history
   wtmpdb setup --recorder     each login is seen within milliseconds; programs can ask the recorder
+  wtmpdb setup --private --recorder --others own
+                              the same, but users see their own sessions and the boots
   wtmpdb setup --last         make 'last' a name of 'wtmpdb last'
   wtmpdb setup --root /mnt    in a tree that is not running, such as an image
   wtmpdb setup --undo         take everything out again; the history stays
