@@ -116,7 +116,7 @@ def _measure(recorder: _Recorder, rows: int) -> Iterator[Result]:
     recorder.log_in(3)
     idle = recorder.memory()
     begun = time.perf_counter()
-    found = sum(map(len, Remote(recorder.address).rows()))
+    found = sum(map(len, Remote(address=recorder.address).rows()))
     lasted = time.perf_counter() - begun
     if found != rows + 3:
         raise RuntimeError(f"of {rows + 3} rows {found} were read")

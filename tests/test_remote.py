@@ -33,11 +33,10 @@ root = pytest.mark.skipif(os.getuid() != 0, reason="sockets of several users are
 # `wtmpdb last` on a machine whose history and socket are elsewhere.
 LAST = """
 import sys
-from wtmpdb import home, log, remote
+from wtmpdb import remote
 from wtmpdb.cli import databases
-log.DATABASE = databases.DATABASE = remote.DATABASE = sys.argv[1]
-remote.SOCKET = sys.argv[2]
-remote.Remote.__init__.__defaults__ = sys.argv[2], sys.argv[1]
+databases.DATABASE, remote.SOCKET = sys.argv[1:3]
+remote.Remote.__init__.__defaults__ = "", sys.argv[2]
 from wtmpdb.__main__ import main
 sys.exit(main(["wtmpdb", "last", *sys.argv[3:]]))
 """
@@ -74,7 +73,7 @@ def speaking(place: Path) -> Iterator[Speaking]:
 @root
 def test_as_the_file(speaking: Speaking) -> None:
     """Rows, bounds, open rows, boots, the beginning and what is known of open sessions are the same as in the file."""
-    remote = Remote(speaking.address, str(speaking.database))
+    remote = Remote(str(speaking.database), speaking.address)
     with Log.read(str(speaking.database)) as log, remote:
         for since, until in ((None, None), (NOON + 10, NOON + 300 * HOUR), (None, NOON), (NOON + 1000 * HOUR, None)):
             assert [row for rows in remote.rows(since, until) for row in rows] == [as_told(row) for rows in log.rows(since, until) for row in rows]
@@ -103,7 +102,7 @@ def facts(thing: object) -> list[object]:
 def test_no_more_than_needed(speaking: Speaking) -> None:
     """Who wants ten rows fetches a chunk, and the recorder reads no further for who has gone."""
     with who_is(ALICE):
-        rows = Remote(speaking.address).rows()
+        rows = Remote(address=speaking.address).rows()
         first = next(rows)
     assert len(first) == 128
     rows.close()  # type: ignore[attr-defined]
@@ -114,7 +113,7 @@ def test_no_more_than_needed(speaking: Speaking) -> None:
 def test_what_only_the_file_tells(speaking: Speaking) -> None:
     """A question that the recorder has no answer for is denied in one line."""
     with pytest.raises(DeniedLogError, match="Permission denied"):
-        Remote(speaking.address).query("SELECT 1")
+        Remote(address=speaking.address).query("SELECT 1")
 
 
 def last(speaking: Speaking, *words: str, uid: int = ALICE) -> subprocess.CompletedProcess[str]:
@@ -190,13 +189,13 @@ def test_an_answer_that_makes_no_sense(tmp_path: Path, messages: tuple[bytes, ..
     """Whatever answers instead of the recorder, or half, comes out as an error in one line."""
     address = str(tmp_path / "socket")
     with answering(address, *messages), pytest.raises(LogError):
-        list(Remote(address).rows())
+        list(Remote(address=address).rows())
 
 
 def test_nobody_there(tmp_path: Path) -> None:
     """A socket at which nobody listens is an error with a hint."""
     with pytest.raises(LogError, match="No such file") as caught:
-        Remote(str(tmp_path / "socket")).begins()
+        Remote(address=str(tmp_path / "socket")).begins()
     assert "doctor" in caught.value.hint
 
 
@@ -207,4 +206,4 @@ def test_pieces(tmp_path: Path) -> None:
     for size in (1, 7, len(rows[0]), len(rows[0]) + 1, len(whole)):
         address = str(tmp_path / f"socket{size}")
         with answering(address, *(whole[start : start + size] for start in range(0, len(whole), size))):
-            assert list(Remote(address).rows()) == [[], [], []]
+            assert list(Remote(address=address).rows()) == [[], [], []]

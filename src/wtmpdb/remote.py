@@ -36,7 +36,7 @@ _AT_ONCE = 65_536
 class Remote(Log):
     """The recorder's view of the history at ``path``. Any method may raise LogError."""
 
-    def __init__(self, address: str = SOCKET, path: str = DATABASE) -> None:
+    def __init__(self, path: str = DATABASE, address: str = SOCKET) -> None:
         """Ask nothing yet."""
         self.path = path
         self._address = address

@@ -12,10 +12,13 @@ import socket
 import sqlite3
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from speaking import ALICE, BOB, METHODS, Client, Speaking, close_all, wait, who_is
 from support import HOUR, NOON, SECOND, edit, make_file, table
@@ -469,20 +472,64 @@ def flood(address: str) -> None:
 
 
 def test_a_lock(still: Speaking) -> None:
-    """While somebody has locked the file for long, questions that need no file are answered, and the others once it is free, or with an error."""
+    """While somebody has locked the file, questions that need no file are answered; the others are once it is free, and nothing is lost."""
     still.start()
     still.call("Ping")
-    with sqlite3.connect(still.database, isolation_level=None) as other, still.connect(ALICE) as client:
+    with sqlite3.connect(still.database, isolation_level=None) as other, still.connect(ALICE) as reading, still.connect() as writing:
         other.execute("BEGIN EXCLUSIVE")
-        client.send("Begins")
-        client.send("ReadAll")
+        reading.send("Begins")
+        reading.send("ReadAll")
+        writing.send("Login", {"Type": 3, "User": "x", "LoginTime": NOON})
+        writing.send("Logout", {"ID": MANY + 1, "LogoutTime": NOON + 1})
         for _ in range(5):
             assert still.call("Ping", BOB) == {"Alive": True}
-        told = client.reply()
-        assert told["error"] == "org.wtmpdb.History.Unavailable"
         other.execute("COMMIT")
-        assert len(client.reply()["parameters"]["Data"]) == MANY
+        assert writing.reply() == {"parameters": {"ID": MANY + 1}}
+        assert writing.reply() == {"parameters": {"Success": True}}
+        assert reading.reply() == {"parameters": {"begins": NOON}}
+        assert len(reading.reply()["parameters"]["Data"]) == MANY + 1
     other.close()
+
+
+def test_a_lock_for_long(still: Speaking) -> None:
+    """When the file stays locked, the answer is an error after a while."""
+    still.start("from wtmpdb.recorder import reading; reading._PATIENCE = 0.3")
+    still.call("Ping")
+    with sqlite3.connect(still.database, isolation_level=None) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "locked" in still.call("Begins")["parameters"]["why"]
+        assert "locked" in still.call("ReadAll")["parameters"]["ErrorMsg"]
+    other.close()
+
+
+def test_a_directory_service_that_hangs(still: Speaking) -> None:
+    """While the system cannot say the name of a user, only that user waits, and in vain no longer than others that are stuck."""
+    still.database.chmod(0o640)
+    still.start(
+        "import time; pwd.getpwuid = lambda uid, known=pwd.getpwuid: time.sleep(60) if uid == 61001 else known(uid)\n"
+        "from wtmpdb.recorder import varlink; varlink.STUCK, varlink._LOOK = 1.0, 0.1"
+    )
+    with still.connect(ALICE) as client:
+        client.send("ReadAll")
+        assert still.call("ReadAll", BOB)["Data"] == []
+        assert len(still.call("ReadAll")["Data"]) == MANY
+        assert still.log_in("carol") < 1
+        assert client.is_cut_off()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.binary(max_size=60) | st.sampled_from([b"\0", b"{", b'{"method":"', b"org.openSUSE.wtmpdb.ReadAll", b'"}', b'","more":true}', b"[" * 999])
+    )
+)
+def test_anything_in_any_pieces(speaking: Speaking, pieces: list[bytes]) -> None:
+    """Whatever is sent, in whatever pieces, the recorder goes on and has nothing to say of it."""
+    with speaking.connect(ALICE) as client, suppress(OSError):
+        for piece in pieces:
+            client.socket.sendall(piece)
+    assert speaking.call("Ping") == {"Alive": True}
+    assert speaking.said() == ""
 
 
 def test_too_large_for_a_message(still: Speaking) -> None:

@@ -42,7 +42,7 @@ class Databases:
         self.listing = TextListing(wishes.style)
         for path in paths:
             try:
-                self._logs.append(Log.read(path) if wishes.files else history())
+                self._logs.append(Log.read(path) if wishes.files else history(path))
             except LogError as error:
                 self.close()
                 raise LogError(f"cannot open {error}", error.hint or _hint(error, wishes)) from error

@@ -13,7 +13,7 @@ from wtmpdb import __version__
 from wtmpdb.entry import EntryType
 from wtmpdb.recorder.access import ALL, BOOTS, NONE, View, for_others, may_read
 from wtmpdb.recorder.calls import RefusedError, denied, maybe, number, reply, text, word, written
-from wtmpdb.recorder.reading import STEP, Scan
+from wtmpdb.recorder.reading import STEP, Scan, patiently
 from wtmpdb.text import readable, store
 
 TYPE_CHECKING = False
@@ -164,11 +164,12 @@ class Interfaces:
             Type=_type, User=text(256), LoginTime=number, TTY=_maybe(64), RemoteHost=_maybe(255), Service=_maybe(64)
         )
         tty, host, service = (None if value is None else _stored(value) for value in rest)
-        yield reply({"ID": self._log().add_row(type_, _stored(user), login, tty=tty, host=host, service=service)})
+        ident = yield from patiently(lambda: self._log().add_row(type_, _stored(user), login, tty=tty, host=host, service=service))
+        yield reply({"ID": ident})
 
     def _logout(self, call: Call, _: Caller) -> Answer:
         ident, logout = call.take(ID=number, LogoutTime=number)
-        if not self._log().end_row(ident, logout):
+        if not (yield from patiently(lambda: self._log().end_row(ident, logout))):
             raise _internal(f"no entry has the ID {ident}")
         yield reply({"Success": True})
 
@@ -243,7 +244,11 @@ class Interfaces:
         view = yield from self._view(caller)
         conditions = [BOOTS] if which == "boots" else view.conditions(opened=which == "open")
         for rows in Scan(self._reader, conditions, since, until).chunks():
-            yield None if rows is None else reply({"rows": [*map(self._row, rows)]}, continues=len(rows) == STEP)
+            if rows is None:
+                yield None
+                continue
+            told = yield from patiently(lambda rows=rows: [*map(self._row, rows)])  # type: ignore[misc]
+            yield reply({"rows": told}, continues=len(rows) == STEP)
 
     def _row(self, row: Row) -> dict[str, object]:
         _, user, tty, host, service, login, logout, ident, type_ = row
@@ -258,7 +263,8 @@ class Interfaces:
     def _begins(self, call: Call, caller: Caller) -> Answer:
         call.take()
         view = yield from self._view(caller)
-        yield reply({"begins": self._reader.first(view.conditions())})
+        begins = yield from patiently(lambda: self._reader.first(view.conditions()))
+        yield reply({"begins": begins})
 
     def _view(self, caller: Caller) -> Generator[None, None, View]:
         """Return what the caller may see. Raises RefusedError when that is nothing."""

@@ -13,10 +13,13 @@ from wtmpdb.log import INDEX_AT_ONCE, Log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from typing import TypeVar
 
     from wtmpdb.entry import Row
     from wtmpdb.recorder.access import Condition
+
+    Answer = TypeVar("Answer")
 
 STEP = 128
 """How many rows are read at a time: about a millisecond's work."""
@@ -100,6 +103,18 @@ def _place(row: Row) -> tuple[int, int]:
     return row[5], row[7]
 
 
+def patiently(work: Callable[[], Answer]) -> Generator[None, None, Answer]:
+    """Do some work with a file; yield when it is locked, and try again when asked. Raises LogError, BusyLogError when that lasts for long."""
+    begun = monotonic()
+    while True:
+        try:
+            return work()
+        except BusyLogError:
+            if monotonic() - begun > _PATIENCE:
+                raise
+        yield None
+
+
 class Scan:
     """Rows that fulfil one of some conditions, newest first; those without a login are left out."""
 
@@ -116,15 +131,7 @@ class Scan:
         Raises LogError, BusyLogError too when it has been locked for long.
         """
         while True:
-            locked_since = monotonic()
-            while True:
-                try:
-                    chunk = self._reader.after(self._conditions, self._place, self._since)
-                    break
-                except BusyLogError:
-                    if monotonic() - locked_since > _PATIENCE:
-                        raise
-                yield None
+            chunk = yield from patiently(lambda: self._reader.after(self._conditions, self._place, self._since))
             if chunk:
                 self._place = _place(chunk[-1])
             yield chunk
