@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,13 +39,6 @@ remote.Remote.__init__.__defaults__ = "", sys.argv[2]
 from wtmpdb.__main__ import main
 sys.exit(main(["wtmpdb", "last", *sys.argv[3:]]))
 """
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Give a directory that other users get to, which those of pytest are not."""
-    with tempfile.TemporaryDirectory(prefix="wtmpdb-") as name:
-        yield Path(name)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import resource
 import select
 import socket
 import sqlite3
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -37,13 +36,6 @@ ROWS = [
 ]
 MANY = 3000
 DENIED = {"error": "org.varlink.service.PermissionDenied", "parameters": {}}
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Give a directory that other users get to, which those of pytest are not."""
-    with tempfile.TemporaryDirectory(prefix="wtmpdb-") as name:
-        yield Path(name)
 
 
 @pytest.fixture
