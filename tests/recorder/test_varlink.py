@@ -21,6 +21,9 @@ from hypothesis import strategies as st
 
 from speaking import ALICE, BOB, METHODS, Client, Speaking, close_all, wait, who_is
 from support import HOUR, NOON, SECOND, edit, make_file, table
+from wtmpdb.log import Log
+from wtmpdb.recorder.loop import Loop
+from wtmpdb.recorder.varlink import Varlink
 from wtmpdb.system import System
 
 if TYPE_CHECKING:
@@ -353,8 +356,8 @@ def test_slow_reader(still: Speaking) -> None:
         client.send("Rows", more=True)
         client.reply()
         with edit(still.database) as file:
-            file.execute("PRAGMA busy_timeout = 0")
-            file.execute("BEGIN EXCLUSIVE")  # which nobody's lock may forbid
+            file.execute("PRAGMA busy_timeout = 1000")  # what fits into the socket may still be read
+            file.execute("BEGIN EXCLUSIVE")  # which a lock of somebody else would forbid
         assert still.log_in("carol") < 1
         assert still.call("Ping") == {"Alive": True}
         assert still.memory() < before + 3
@@ -375,6 +378,32 @@ def test_idle_and_half(still: Speaking) -> None:
         assert busy.call("Ping") == {"Alive": True}
         assert idle.is_cut_off(3)
         assert time.monotonic() - begun > 1.9
+
+
+def test_come_and_gone(tmp_path: Path) -> None:
+    """Whoever comes and goes leaves nothing behind: no timer, no connection."""
+    loop = Loop()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        listening.listen(4096)
+        varlink = Varlink(loop, os.dup(listening.fileno()), Log.write, database=str(tmp_path / "wtmp.db"))
+        left = 300
+
+        def come_and_go() -> None:
+            nonlocal left
+            left -= 1
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(tmp_path / "socket"))
+            loop.after(0.0005, come_and_go if left else loop.stop)
+
+        come_and_go()
+        loop.run()
+        assert len(loop._timers) <= 2
+        assert len(varlink._peers) <= 1
+        varlink.close()
+        assert varlink._peers == {}
+        assert varlink._of_user == {}
+    loop.close()
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ class Varlink:
         self._peers: dict[int, _Peer] = {}
         self._of_user: dict[int, int] = {}
         self._turns: dict[int, list[_Peer]] = {}
+        self._looks = False  # after who does nothing
         loop.watch(fd, READ, self._accept)
 
     def applied(self, events: list[Event], log: Log) -> None:
@@ -119,7 +120,8 @@ class Varlink:
         if len(self._peers) >= (MOST if uid == 0 else MOST - ROOTS) or (uid != 0 and number >= MOST_OF_A_USER):
             _turn_away(connection)
             return
-        if not self._peers:
+        if not self._looks:
+            self._looks = True
             self._loop.after(_LOOK, self._look)
         self._of_user[uid] = number + 1
         peer = self._peers[fd] = _Peer(connection, caller)
@@ -143,7 +145,8 @@ class Varlink:
         now = monotonic()
         for peer in [peer for peer in self._peers.values() if peer.deadline < now]:
             self._drop(peer)
-        if self._peers:
+        self._looks = bool(self._peers)
+        if self._looks:
             self._loop.after(_LOOK, self._look)
 
     # What they say, and what they are told
