@@ -51,7 +51,7 @@ class Remote(Log):
         """Yield the rows newest first, in chunks; ``since`` and ``until`` bound the login, both inclusive, in µs."""
         return self._ask("Rows", {"which": "all", "since": since, "until": until}, self._rows, more=True)
 
-    def open_rows(self) -> list[Row]:
+    def open_rows(self, boot: str | None = None) -> list[Row]:  # noqa: ARG002 - it may leave rows out, and need not
         """Return the rows without a logout, newest first."""
         return [row for rows in self._ask("Rows", {"which": "open"}, self._rows, more=True) for row in rows]
 
@@ -73,7 +73,7 @@ class Remote(Log):
         for row in told["rows"]:
             ident, login, logout, type_ = row["id"], row["login"], row["logout"], row["type"]
             if not logout and type_ != EntryType.BOOT_TIME and "boot" in row:
-                self._told[ident, login] = Opening(row["boot"], row["pid"], row["start"])
+                self._told[ident, login] = Opening(**{name: row.get(name) for name in Opening.__slots__})
             rows.append((0, row["user"].encode(), _raw(row["tty"]), _raw(row["host"]), _raw(row["service"]), login, logout, ident, type_))
         return rows
 

@@ -23,7 +23,9 @@ VIEWS = (View(), View("alice"), View(""))
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Make a history of three users and some boots, a third of it open, many rows at the same moment."""
-    rows = [(3, f"u{number % 3}", NOON + number // 50, None if number % 3 == 0 else NOON + 99, "tty1", None, "x") for number in range(900)]
+    rows = [
+        (3, ("u0", "u1", "")[number % 3], NOON + number // 50, None if number % 3 == 0 else NOON + 99, "tty1", None, "x") for number in range(900)
+    ]
     return make_file(tmp_path / "wtmp.db", [*rows, *((1, "reboot", NOON + number, None, "~", "6", None) for number in range(20))])
 
 
@@ -45,7 +47,7 @@ def test_each_step_uses_an_index(path: Path, view: View, opened: bool) -> None:
 def test_all_of_it_once(path: Path, user: str | None, opened: bool) -> None:
     """Step by step come all rows that may be seen, each once, newest first, in chunks of which only the last is short."""
     with edit(path) as file:
-        where = "1" if user is None else f"(Type = 1 OR User = '{user}')"
+        where = "1" if user is None else f"(Type = 1 OR User = '{user or 'nobody'}')"
         where += " AND Logout IS NULL" if opened else ""
         wanted = [ident for (ident,) in file.execute(f"SELECT ID FROM wtmp WHERE {where} ORDER BY Login DESC, ID DESC")]
     reader = Reader(str(path))

@@ -47,9 +47,10 @@ class View:
         """
         if self.user is None:
             return [("Logout IS NULL" if opened else "1", ())]
-        if opened:
-            return [("+Type = 3 AND +User = ? AND Logout IS NULL", (self.user,)), ("+Type = 1 AND Logout IS NULL", ())]
-        return [("Type = 3 AND User = ?", (self.user,)), BOOTS]
+        boots = ("+Type = 1 AND Logout IS NULL", ()) if opened else BOOTS
+        if not self.user:
+            return [boots]
+        return [("+Type = 3 AND +User = ? AND Logout IS NULL" if opened else "Type = 3 AND User = ?", (self.user,)), boots]
 
 
 BOOTS: Condition = ("Type = 1", ())

@@ -81,10 +81,10 @@ error InternalError (Success: bool, ErrorMsg: string)
     OURS: """# The login history, as the caller may see it. Times are microseconds since 1970.
 interface org.wtmpdb.History
 
-# type: 1 a boot, 3 a session. Of what has not ended: boot, pid, start and session tell of the process that opened it. Of a boot: boot is its key.
+# type: 1 a boot, 3 a session. What comes last tells of the process that opened a session that has not ended; of a boot, boot is its key.
 type Row (
   id: int, type: int, user: string, tty: ?string, host: ?string, service: ?string, login: int, logout: ?int,
-  boot: ?string, pid: ?int, start: ?int
+  boot: ?string, pid: ?int, start: ?int, xdg_session: ?string
 )
 type Which (all, open, boots)
 
@@ -257,7 +257,7 @@ class Interfaces:
         if type_ == EntryType.BOOT_TIME:
             told["boot"] = self._reader.log().boot_key(ident, login)
         elif not logout and (opening := self._reader.log().opening(ident, login)):
-            told |= {"boot": opening.boot, "pid": opening.pid, "start": opening.start}
+            told |= {name: getattr(opening, name) for name in opening.__slots__}
         return told
 
     def _begins(self, call: Call, caller: Caller) -> Answer:
