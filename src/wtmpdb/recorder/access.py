@@ -72,8 +72,10 @@ def for_others(path: str) -> str:
     try:
         with open(os.path.join(os.path.dirname(path), PRIVATE), encoding="ascii", errors="replace") as file:
             said = file.read(64).strip()
-    except OSError:
+    except FileNotFoundError:
         return OWN
+    except OSError:
+        return NONE
     return (said or OWN) if said in ("", *OTHERS) else NONE
 
 
@@ -105,7 +107,7 @@ class Names:
                     return
             thread = self._asking[uid] = Thread(target=self._find, args=(uid,), daemon=True)
             thread.start()
-        thread.join(_PATIENCE)  # users of this machine itself are found at once
+            thread.join(_PATIENCE)  # users of this machine itself are found at once
         if not thread.is_alive():
             del self._asking[uid]
 
@@ -114,7 +116,7 @@ class Names:
 
         try:
             name = store(os.fsencode(pwd.getpwuid(uid).pw_name))
-        except KeyError:
+        except (KeyError, OSError):
             name = ""
         while len(self._known) >= _MOST_NAMES:
             self._known.pop(next(iter(self._known)), None)
