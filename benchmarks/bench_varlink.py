@@ -143,8 +143,8 @@ def _part(seconds: list[float], part: float) -> float:
 @contextmanager
 def _reading(recorder: _Recorder, number: int) -> Iterator[None]:
     """Let so many read all the time, in a process of their own: what they do with the rows is not the recorder's time."""
-    readers = [os.fork() for _ in range(1)]
-    if readers[0] == 0:
+    reader = os.fork()
+    if reader == 0:
         try:
             _read_on(recorder.address, number)
         finally:
@@ -153,9 +153,8 @@ def _reading(recorder: _Recorder, number: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for reader in readers:
-            os.kill(reader, 9)
-            os.waitpid(reader, 0)
+        os.kill(reader, 9)
+        os.waitpid(reader, 0)
 
 
 def _read_on(address: str, number: int) -> None:
