@@ -25,7 +25,7 @@ Examples:
   wtmpdb setup --recorder     each login is seen within milliseconds; programs can ask the recorder
   wtmpdb setup --private --recorder --others own
                               the same, but users see their own sessions and the boots
-  wtmpdb setup --last         make 'last' a name of 'wtmpdb last'
+  wtmpdb setup --last         make 'last', 'lastb' and 'who' names of ours
   wtmpdb setup --root /mnt    in a tree that is not running, such as an image
   wtmpdb setup --undo         take everything out again; the history stays
 """
@@ -37,7 +37,7 @@ _HELP = {
     "private": "let only root and the group utmp read the history (default: no)",
     "all_sessions": "record cron and other sessions that are not interactive, too (default: no)",
     "recorder": "let the recorder stay, so that logins are seen at once (default: no)",
-    "last": "make links beside wtmpdb, so that 'last' is ours (default: no)",
+    "last": "make links beside wtmpdb, so that 'last', 'lastb' and 'who' are ours (default: no)",
 }
 
 

@@ -57,7 +57,7 @@ def _put(changes: Changes, top: str, python: str, others: str | None) -> None:
     history.close(changes, private=options["private"], others=others)
     c_tool.take_over(changes, systemd=options["systemd"], resident=options["recorder"])
     if options["pam"]:
-        pam.put(changes, top, all_sessions=options["all_sessions"])
+        pam.put(changes, top, all_sessions=options["all_sessions"], resident=options["recorder"] and options["systemd"])
     if options["systemd"]:
         units.start(changes, changed=changed, resident=options["recorder"])
     if options["import"]:
