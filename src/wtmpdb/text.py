@@ -46,6 +46,15 @@ def forms(stored: str) -> list[str]:
     return [stored] if raw == stored or "\0" in raw else [stored, raw]
 
 
+def readable(raw: bytes) -> str:
+    """Return what was stored as text for anybody: a byte that is not UTF-8, and a zero, as octal escapes, all else as it stands."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = "".join(_escape(char) if 0xDC80 <= ord(char) <= 0xDCFF else char for char in raw.decode("utf-8", "surrogateescape"))  # noqa: PLR2004
+    return text.replace("\0", "\\000")
+
+
 def cut(text: bytes, limit: int) -> bytes:
     """Return at most ``limit`` bytes, never the first half of a UTF-8 character."""
     if len(text) <= limit:
