@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import os
 
+from wtmpdb import log
 from wtmpdb.errors import DeniedLogError, WtmpdbError, complain
-from wtmpdb.log import DATABASE, Log
 
 
-def history(path: str = DATABASE) -> Log:
+def history(path: str | None = None) -> log.Log:
     """Open the history of this machine for reading; who may not read the file sees what the recorder shows. Raises LogError."""
+    path = log.DATABASE if path is None else path
     try:
-        return Log.read(path)
+        return log.Log.read(path)
     except DeniedLogError as error:
         from wtmpdb.remote import SOCKET, Remote  # noqa: PLC0415 - costs an import of json and socket
 
