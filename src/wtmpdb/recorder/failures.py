@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Failed logins: from their spool into their file, in which each is a row whose logout is its login.
+
+An attack must neither fill the disk nor wear the machine out. What comes faster than a person types is not written as rows but counted, for each day,
+host, user and service; and so is what goes beyond a day's rows. Where too many letters wait, the PAM module itself only counts, without saying whom.
+
+Each attempt is taken once: the letters of the last transaction are named in it, so that those which a kill has left in the spool are known again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from itertools import islice
+
+from wtmpdb import schema
+from wtmpdb.entry import SECOND, EntryType
+from wtmpdb.errors import complain
+from wtmpdb.event import FAILED, BrokenLetterError
+from wtmpdb.log import FAILED as DATABASE
+from wtmpdb.log import Log
+from wtmpdb.spool import FAILED_SPOOL, Spool, waiting
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wtmpdb.event import Event
+
+    Key = tuple[int, str, str, str]
+
+PER_HOST, PER_USER = 20, 10
+"""So many attempts from a host, and for a user from a host, become rows in a minute of the clock; the rest is only counted."""
+
+MOST_ROWS = 100_000
+"""So many attempts become rows in a day (UTC); the rest is only counted."""
+
+MOST_KEYS = 10_000
+"""So many hosts, users and services are told apart of what is counted in a day; the rest is counted together."""
+
+BATCH = 500
+"""How many letters go into one transaction."""
+
+UNCOUNTED = "uncounted"
+"""The file to which the PAM module appends a byte for each attempt when too many letters wait."""
+
+MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
+
+_MOST_UNCOUNTED = 1 << 24
+_MOST_FILES = 1000
+_LARGEST = 2**63 - 1
+
+
+class Taken:
+    """What was done, in numbers of attempts: written as rows, only counted; and of letters that were broken."""
+
+    __slots__ = ("broken", "counted", "rows")
+
+    def __init__(self) -> None:
+        """Start at nothing."""
+        self.rows = 0
+        self.counted = 0
+        self.broken = 0
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        said = f"{self.rows} failed"
+        for number, what in ((self.counted, "only counted"), (self.broken, "broken")):
+            said += f", {number} {what}" if number else ""
+        return said
+
+
+def anything_waits(spool: str = FAILED_SPOOL) -> bool:
+    """Tell whether there is something to take; False where there is no spool, or it may not be seen."""
+    return waiting(spool) or bool(_uncounted(spool)) or os.path.exists(f"{spool}/{UNCOUNTED}")
+
+
+def take_failures(
+    database: str | None = None, spool: str = FAILED_SPOOL, *, timeout: float = 5.0, wait: float = 0.0, owner: int = 0, most: int = 50_000
+) -> Taken:
+    """Take what waits, but at most so many letters (``most``), into the file of failed logins, which is made where it is missing.
+
+    ``timeout`` is how many seconds a lock on the database is waited for, ``wait`` how many somebody else who empties the spool. Raises SpoolError
+    and LogError; what was not taken then waits for the next time.
+    """
+    taken = Taken()
+    if not anything_waits(spool):
+        return taken
+    with Spool(spool, owner=owner, wait=wait, kinds=(FAILED,)) as letters:
+        letters.rescue()
+        _set_aside(spool)
+        with Log.write(DATABASE if database is None else database, timeout=timeout, private=True) as log:
+            keeper = _Keeper(log, taken)
+            left = most
+            while left > 0 and (names := letters.names()):
+                for start in range(0, min(len(names), left), BATCH):
+                    _batch(letters, keeper, names[start : min(start + BATCH, left)])
+                left -= len(names)
+            for name in _uncounted(spool):
+                _take_uncounted(f"{spool}/{name}", keeper)
+    return taken
+
+
+def _batch(letters: Spool, keeper: _Keeper, names: list[str]) -> None:
+    events = []
+    for name in names:
+        try:
+            events.append(letters.read(name))
+        except FileNotFoundError:
+            continue
+        except BrokenLetterError as error:
+            complain(f"wtmpdb recorder: letter failed/{name!a} is broken: {error}: put into bad/")
+            keeper.done.broken += 1
+            letters.quarantine(name)
+    keeper.write(events, lambda name: letters.has(name) or os.path.lexists(f"{letters.path}/{name}"))
+    for event in events:
+        letters.remove(event.id)
+
+
+def _set_aside(spool: str) -> None:
+    """Give the file of what the module has only counted another name, so that it grows no more: the module makes a new one."""
+    path = f"{spool}/{UNCOUNTED}"
+    try:
+        os.rename(path, f"{path}.{os.stat(path).st_mtime_ns}")
+    except FileNotFoundError:
+        pass
+
+
+def _uncounted(spool: str) -> list[str]:
+    try:
+        with os.scandir(spool) as files:
+            return [file.name for file in islice(files, _MOST_FILES) if file.name.startswith(f"{UNCOUNTED}.")]
+    except OSError:
+        return []
+
+
+def _take_uncounted(path: str, keeper: _Keeper) -> None:
+    facts = os.stat(path, follow_symlinks=False)
+    keeper.add(os.path.basename(path), min(facts.st_size, _MOST_UNCOUNTED), facts.st_mtime_ns // 1000)
+    os.unlink(path)
+
+
+class _Keeper:
+    """Writes into the file of failed logins."""
+
+    def __init__(self, log: Log, done: Taken) -> None:
+        self.done = done
+        self._log = log
+        self._minute = self._day = -1
+        self._rows_of_day = 0
+        self._hosts: dict[str, int] = {}
+        self._users: dict[tuple[str, str], int] = {}
+        log.at_once(self._make_tables)
+        self._known = {name.decode() for (name,) in log.query("SELECT letter FROM taken")}
+
+    def _make_tables(self) -> None:
+        for statement in schema.statements(sqlite3.sqlite_version_info, schema.FAILED_TABLES):
+            self._log.query(statement)
+
+    def write(self, events: list[Event], is_there: Callable[[str], bool]) -> None:
+        """Write attempts, all in one transaction; ``is_there`` tells of a letter that was taken before whether it has still to be known."""
+        new = [event for event in events if event.id not in self._known]
+        rows: list[Event] = []
+        counts: dict[Key, list[int]] = {}
+        for event in new:
+            if self._is_to_be_listed(event):
+                rows.append(event)
+            else:
+                _add(counts, self._key(event), 1, event.time)
+        if new:
+            self._commit(rows, counts, [event.id for event in new], [name for name in self._known if not is_there(name)])
+
+    def add(self, letter: str, number: int, time: int) -> None:
+        """Count attempts of which nothing is known; ``letter`` is what tells them from others."""
+        if letter not in self._known and number:
+            self._commit([], {(time // DAY * DAY, "", "", ""): [number, time, time]}, [letter], [])
+
+    def _commit(self, rows: list[Event], counts: dict[Key, list[int]], taken: list[str], gone: list[str]) -> None:
+        self._log.at_once(lambda: self._write(rows, counts, taken, gone))
+        self._known.difference_update(gone)
+        self._known.update(taken)
+        self.done.rows += len(rows)
+        self.done.counted += sum(number for number, _, _ in counts.values())
+
+    def _write(self, rows: list[Event], counts: dict[Key, list[int]], taken: list[str], gone: list[str]) -> None:
+        ask = self._log.query
+        for name in gone:
+            ask("DELETE FROM taken WHERE letter = ?", (name,))
+        for name in taken:
+            ask("INSERT INTO taken VALUES (?)", (name,))
+        insert = "INSERT INTO wtmp (Type, User, Login, Logout, TTY, RemoteHost, Service) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        for event in rows:
+            ask(insert, (EntryType.USER_PROCESS, event.user, event.time, event.time, event.tty, event.host, event.service))
+        for day in sorted({key[0] for key in counts}):
+            self._count(day, {key: value for key, value in counts.items() if key[0] == day})
+
+    # What becomes a row
+
+    def _is_to_be_listed(self, event: Event) -> bool:
+        """Tell whether an attempt becomes a row, and count on that it does."""
+        host = event.host or ""
+        self._look_at(event.time)
+        if self._rows_of_day >= MOST_ROWS or self._hosts.get(host, 0) >= PER_HOST or self._users.get((host, event.user), 0) >= PER_USER:
+            return False
+        self._rows_of_day += 1
+        self._hosts[host] = self._hosts.get(host, 0) + 1
+        self._users[host, event.user] = self._users.get((host, event.user), 0) + 1
+        return True
+
+    def _look_at(self, time: int) -> None:
+        """Know how many rows there are of this day, and of this minute; what was read last is remembered: attempts come in the order of time."""
+        within = "FROM wtmp WHERE Login BETWEEN ? AND ?"
+        if time // DAY != self._day:
+            self._day = time // DAY
+            self._rows_of_day = self._log.query(f"SELECT count(*) {within}", _span(self._day, DAY))[0][0]
+        if time // MINUTE != self._minute:
+            self._minute = time // MINUTE
+            self._hosts, self._users = {}, {}
+            found = self._log.query(f"SELECT coalesce(RemoteHost, ''), User, count(*) {within} GROUP BY 1, 2", _span(self._minute, MINUTE))
+            for raw_host, raw_user, number in found:
+                host, user = raw_host.decode(), raw_user.decode()
+                self._hosts[host] = self._hosts.get(host, 0) + number
+                self._users[host, user] = number
+
+    def _key(self, event: Event) -> Key:
+        """Return what an attempt is counted under: its user, if that is what was too much, or any user of the host."""
+        host = event.host or ""
+        user = event.user if self._users.get((host, event.user), 0) >= PER_USER else ""
+        return event.time // DAY * DAY, host, user, event.service or ""
+
+    # What is counted
+
+    def _count(self, day: int, counts: dict[Key, list[int]]) -> None:
+        before, keys = self._log.query("SELECT coalesce(sum(number), 0), count(*) FROM counted WHERE day = ?", (day,))[0]
+        for key, (number, first, last) in counts.items():
+            keys += self._add(key if keys < MOST_KEYS or self._is_counted(key) else (day, "", "", ""), number, first, last)
+        _tell(day, before, before + sum(number for number, _, _ in counts.values()))
+
+    def _is_counted(self, key: Key) -> bool:
+        return bool(self._log.query("SELECT 1 FROM counted WHERE (day, host, user, service) = (?, ?, ?, ?)", key))
+
+    def _add(self, key: Key, number: int, first: int, last: int) -> bool:
+        """Add to a count; True when it is a new one."""
+        is_new = not self._is_counted(key)
+        self._log.query(
+            "INSERT INTO counted (day, host, user, service, number, first, last) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET number = number + excluded.number, first = min(first, excluded.first), last = max(last, excluded.last)",
+            (*key, number, first, last),
+        )
+        return is_new
+
+
+def _add(counts: dict[Key, list[int]], key: Key, number: int, time: int) -> None:
+    known = counts.setdefault(key, [0, time, time])
+    known[:] = known[0] + number, min(known[1], time), max(known[2], time)
+
+
+def _span(number: int, length: int) -> tuple[int, int]:
+    """Return the first and the last moment of a minute or a day."""
+    return number * length, min((number + 1) * length - 1, _LARGEST)
+
+
+def _tell(day: int, before: int, after: int) -> None:
+    """Say that attempts are only counted when there are ten times as many as when it was said last: an attack must not fill the log either."""
+    if not before or len(str(before)) < len(str(after)):
+        from time import gmtime, strftime  # noqa: PLC0415 - seldom
+
+        date = strftime("%Y-%m-%d", gmtime(day // SECOND))
+        complain(f"wtmpdb recorder: failed logins come too fast: {after:,} of {date} are only counted", "wtmpdb lastb --by host")
