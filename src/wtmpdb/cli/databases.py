@@ -75,6 +75,10 @@ class Databases:
         """Return when the earliest begins, in µs since the epoch."""
         return min(map(_begins, self._logs))
 
+    def number_counted(self) -> int:
+        """Return how many failed logins are only counted: none in a history of sessions."""
+        return 0
+
     def trailer(self) -> bytes:
         """Return the last lines of a listing, one for each file."""
         form = self._wishes.time_format or SHORT

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from wtmpdb.entry import Line
 
-_TIME = {SHORT: lambda second: times.full(second)[:16], FULL: times.full, ISO: times.iso}
+TIME = {SHORT: lambda second: times.full(second)[:16], FULL: times.full, ISO: times.iso}
 
 
 def object_lines(chunks: Iterable[list[Line]], time_format: str) -> Iterator[bytes]:
@@ -25,29 +25,30 @@ def object_lines(chunks: Iterable[list[Line]], time_format: str) -> Iterator[byt
         yield "".join(dumps(_object(line, time_format)) + "\n" for line in chunk).encode()
 
 
-def document(chunks: Iterable[list[Line]], time_format: str, begins: int) -> Iterator[bytes]:
-    """Yield the pieces of one document ``{"entries": […], "start": …}``; ``begins`` is the time of the oldest row in µs."""
+def document(chunks: Iterable[list[Line]], time_format: str, begins: int, **more: int) -> Iterator[bytes]:
+    """Yield the pieces of one document ``{"entries": […], "start": …, **more}``; ``begins`` is the time of the oldest row in µs."""
     yield b'{"entries": ['
     before = "\n"
     for chunk in chunks:
         for line in chunk:
             yield f"{before}  {dumps(_object(line, time_format))}".encode()
             before = ",\n"
-    start = dumps(_TIME.get(time_format, times.iso)(begins // SECOND))
-    yield f'\n], "start": {start}}}\n'.encode()
+    start = dumps(TIME.get(time_format, times.iso)(begins // SECOND))
+    rest = "".join(f', "{name}": {number}' for name, number in more.items())
+    yield f'\n], "start": {start}{rest}}}\n'.encode()
 
 
 def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
     how, user, tty, host, service, login, end, ident, type_ = line
     end = None if how == End.CLOCK else end
     shown: dict[str, str | int | None] = {
-        "user": _text(user),
-        "tty": _text(tty),
-        "hostname": _text(host),
-        "service": _text(service),
+        "user": text_of(user),
+        "tty": text_of(tty),
+        "hostname": text_of(host),
+        "service": text_of(service),
     }
     if time_format != NOTIME:
-        shown["login"] = _TIME[time_format](login // SECOND)
+        shown["login"] = TIME[time_format](login // SECOND)
         shown["logout"] = _logout(how, end, time_format)
     if end is not None:
         shown["length"] = times.length(end // SECOND - login // SECOND).strip(" ()")
@@ -58,13 +59,13 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
 
 def _logout(how: int, end: int | None, time_format: str) -> str:
     if how in (End.LOGOUT, End.CLOCK):
-        return "" if end is None else _TIME[time_format](end // SECOND)
+        return "" if end is None else TIME[time_format](end // SECOND)
     if how in (End.STILL, End.UNKNOWN, End.RUNNING):
         return "still running" if how == End.RUNNING else "still logged in"
     return "gone - no logout" if end is None else End.WORDS[how]
 
 
-def _text(stored: bytes | None) -> str:
+def text_of(stored: bytes | None) -> str:
     """Return the text itself; bytes in it that are not UTF-8 stay octal escapes."""
     text = restore(stored or b"").decode("utf-8", "surrogateescape")
     return text if text.isascii() else "".join(octal(bytes((ord(c) - 0xDC00,))) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)  # noqa: PLR2004
