@@ -14,14 +14,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import NOON, SECOND, edit, failed, make_spool, name, opened, post, table
 from wtmpdb.errors import BusyLogError, DamagedLogError
 from wtmpdb.log import Log
 from wtmpdb.recorder import failures as module
-from wtmpdb.recorder.failures import DAY, MINUTE, PER_HOST, PER_USER, Taken, anything_waits, take_failures
+from wtmpdb.recorder.failures import DAY, EVERY, MINUTE, PER_HOST, PER_USER, Failures, Part, Taken, anything_waits, take_failures
+from wtmpdb.recorder.loop import Loop
 from wtmpdb.spool import BusyError, Spool
 
 ME = os.getuid()
@@ -83,7 +84,7 @@ def test_the_file_is_private(world: World) -> None:
 def test_a_host_that_is_too_fast(world: World) -> None:
     """Beyond so many attempts in a minute those of a host are only counted, and other hosts are not touched by that."""
     post(world.spool, *(failed(f"user{number}", NOON + number) for number in range(100)), failed("bob", NOON + 200, host="192.0.2.8"))
-    assert str(world.take()) == f"{PER_HOST + 1} failed, {100 - PER_HOST} only counted"
+    assert str(world.take()) == f"{PER_HOST + 1} failed, {100 - PER_HOST} failed and only counted"
     assert [row[2] for row in table(world.database)] == [*(f"user{number}" for number in range(PER_HOST)), "bob"]
     assert world.counted() == [(TODAY, "192.0.2.7", "", "sshd", 100 - PER_HOST, NOON + PER_HOST, NOON + 99)]
 
@@ -136,10 +137,10 @@ def test_what_the_module_only_counted(world: World) -> None:
     (world.spool / "uncounted").write_bytes(b"." * 77)
     os.utime(world.spool / "uncounted", ns=(NOON * 1000, NOON * 1000))
     post(world.spool, failed())
-    assert str(world.take()) == "1 failed, 77 only counted"
+    assert str(world.take()) == "1 failed, 77 failed and only counted"
     assert world.counted() == [(TODAY, "", "", "", 77, NOON, NOON)]
     assert world.left(".") == ["bad", "new", "tmp"]
-    assert str(world.take()) == "0 failed"
+    assert str(world.take()) == ""
 
 
 def test_what_the_module_only_counted_comes_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +155,7 @@ def test_what_the_module_only_counted_comes_back(world: World, monkeypatch: pyte
         world.take()
     (world.spool / "uncounted").write_bytes(b"." * 23)
     post(world.spool, failed())
-    assert str(world.take()) == "1 failed, 23 only counted"
+    assert str(world.take()) == "1 failed, 23 failed and only counted"
     assert world.total() == 101
 
 
@@ -232,6 +233,7 @@ def test_times_at_the_end_of_time(world: World) -> None:
     assert world.take().rows == 2
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 5 * MINUTE)), max_size=120), st.integers(1, 40))
 def test_every_attempt_is_kept_once(tmp_path_factory: pytest.TempPathFactory, attempts: list[tuple[int, int, int]], step: int) -> None:
     """Whoever tries whatever at whatever pace: rows and counts together are the attempts, and rows keep to the rates."""
@@ -295,3 +297,68 @@ def test_sessions_and_failures_do_not_touch_each_other(tmp_path: Path) -> None:
     world.take()
     with Log.read(str(world.database)) as log:
         assert [(entry.user, entry.login, entry.logout) for entry in log.entries()] == [("bob", NOON, NOON)]
+
+
+def recorder(place: Path) -> Failures:
+    """Return what a recorder has, for a spool of sessions at this place."""
+    make_spool(place / "spool")
+    make_spool(place / "spool" / "failed")
+    return Failures(str(place / "spool"), owner=ME)
+
+
+def test_a_recorder_lets_attempts_gather(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder takes the first attempt at once and those after it together, seconds later: an attack must not keep it busy."""
+    failures, spool = recorder(tmp_path), tmp_path / "spool" / "failed"
+    assert failures.look() is None
+    post(spool, failed())
+    assert failures.look() is None
+    assert len(table(tmp_path / "btmp.db")) == 1
+    post(spool, failed(), failed())
+    pause = failures.look()
+    assert pause is not None
+    assert 0 < pause <= EVERY
+    assert len(table(tmp_path / "btmp.db")) == 1
+    monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + EVERY)
+    assert failures.look() is None
+    assert len(table(tmp_path / "btmp.db")) == 3
+
+
+def test_a_recorder_takes_many_in_turns(tmp_path: Path) -> None:
+    """Of many letters a recorder takes some at a time, so that a login need not wait for all."""
+    failures = recorder(tmp_path)
+    post(tmp_path / "spool" / "failed", *(failed(f"user{number}", NOON + number * MINUTE) for number in range(150)))
+    assert failures.look() == 0
+    assert 0 < len(table(tmp_path / "btmp.db")) < 150
+    assert failures.look() is None
+    assert len(table(tmp_path / "btmp.db")) == 150
+
+
+def test_a_recorder_says_once_what_is_wrong(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the file is damaged a recorder says so once, tries again after a while, and goes on when the file has been moved away."""
+    failures = recorder(tmp_path)
+    (tmp_path / "btmp.db").write_bytes(b"no database" * 1000)
+    post(tmp_path / "spool" / "failed", failed())
+    for minute in range(3):
+        monkeypatch.setattr(module, "monotonic", lambda minute=minute: time.monotonic() + minute * 60)
+        assert failures.look() is None
+    said = capfd.readouterr().err
+    assert said.count("not a database: failed logins wait in the spool") == 1
+    (tmp_path / "btmp.db").unlink()
+    monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + 600)
+    failures.look()
+    assert len(table(tmp_path / "btmp.db")) == 1
+
+
+def test_the_part_of_the_resident_recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the loop of the resident recorder attempts are taken without a poke, in turns."""
+    monkeypatch.setattr(module, "EVERY", 0.02)
+    recorder(tmp_path)
+    post(tmp_path / "spool" / "failed", *(failed(f"user{number}", NOON + number * MINUTE) for number in range(150)))
+    loop = Loop()
+    part = Part(loop, str(tmp_path / "spool"))
+    loop.after(0.3, lambda: post(tmp_path / "spool" / "failed", failed("late")))
+    loop.after(0.6, loop.stop)
+    loop.run()
+    part.close()
+    loop.close()
+    assert len(table(tmp_path / "btmp.db")) == 151

@@ -5,6 +5,8 @@ An attack must neither fill the disk nor wear the machine out. What comes faster
 host, user and service; and so is what goes beyond a day's rows. Where too many letters wait, the PAM module itself only counts, without saying whom.
 
 Each attempt is taken once: the letters of the last transaction are named in it, so that those which a kill has left in the spool are known again.
+
+A spool and a file of their own keep all this apart from sessions: whatever is wrong with the one does not touch the other.
 """
 
 from __future__ import annotations
@@ -12,20 +14,22 @@ from __future__ import annotations
 import os
 import sqlite3
 from itertools import islice
+from time import monotonic
 
 from wtmpdb import schema
 from wtmpdb.entry import SECOND, EntryType
-from wtmpdb.errors import complain
+from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.event import FAILED, BrokenLetterError
 from wtmpdb.log import FAILED as DATABASE
 from wtmpdb.log import Log
-from wtmpdb.spool import FAILED_SPOOL, Spool, waiting
+from wtmpdb.spool import FAILED_SPOOL, BusyError, Spool, waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wtmpdb.event import Event
+    from wtmpdb.recorder.loop import Loop
 
     Key = tuple[int, str, str, str]
 
@@ -44,10 +48,15 @@ BATCH = 500
 UNCOUNTED = "uncounted"
 """The file to which the PAM module appends a byte for each attempt when too many letters wait."""
 
+EVERY, RETRY = 2.0, 10.0
+"""So many seconds a recorder lets failed logins gather, and lets pass before it tries again what went wrong."""
+
 MINUTE, DAY = 60 * SECOND, 86_400 * SECOND
 
 _MOST_UNCOUNTED = 1 << 24
 _MOST_FILES = 1000
+_AT_ONCE = 100
+_PATIENCE = 0.05
 _LARGEST = 2**63 - 1
 
 
@@ -63,11 +72,9 @@ class Taken:
         self.broken = 0
 
     def __str__(self) -> str:
-        """Say it in a line."""
-        said = f"{self.rows} failed"
-        for number, what in ((self.counted, "only counted"), (self.broken, "broken")):
-            said += f", {number} {what}" if number else ""
-        return said
+        """Say it in a line; an empty one when there was nothing to do."""
+        numbers = ((self.rows, "failed"), (self.counted, "failed and only counted"), (self.broken, "broken of failed ones"))
+        return ", ".join(f"{number} {what}" for number, what in numbers if number)
 
 
 def anything_waits(spool: str = FAILED_SPOOL) -> bool:
@@ -138,6 +145,63 @@ def _take_uncounted(path: str, keeper: _Keeper) -> None:
     facts = os.stat(path, follow_symlinks=False)
     keeper.add(os.path.basename(path), min(facts.st_size, _MOST_UNCOUNTED), facts.st_mtime_ns // 1000)
     os.unlink(path)
+
+
+class Failures:
+    """Takes failed logins for a recorder: the first at once, then what has gathered; what goes wrong is said once."""
+
+    def __init__(self, spool: str, *, owner: int = 0) -> None:
+        """Begin with the spool of sessions, in which that of failed logins is, and beside which their file is."""
+        self._spool, self._database = f"{spool}/failed", os.path.join(os.path.dirname(spool), os.path.basename(DATABASE))
+        self._owner = owner
+        self._again = 0.0
+        self._said = ""
+
+    def take(self) -> Taken:
+        """Take all that waits. Raises SpoolError and LogError."""
+        return take_failures(self._database, self._spool, owner=self._owner, wait=RETRY)
+
+    def look(self) -> float | None:
+        """Take some of what waits, unless that was done just now; return in how many seconds to look again, or None: when there is a reason to."""
+        if not anything_waits(self._spool):
+            return None
+        now = monotonic()
+        if now < self._again:
+            return self._again - now
+        try:
+            take_failures(self._database, self._spool, timeout=_PATIENCE, owner=self._owner, most=_AT_ONCE)
+        except BusyError:
+            return EVERY
+        except WtmpdbError as error:
+            if str(error) != self._said:
+                complain(f"wtmpdb recorder: {error}: failed logins wait in the spool", error.hint)
+            self._said, self._again = str(error), now + RETRY
+            return None
+        self._said = ""
+        if anything_waits(self._spool):
+            return 0.0
+        self._again = now + EVERY
+        return None
+
+
+class Part:
+    """The same in the loop of the resident recorder (`wtmpdb.recorder.server.Part`)."""
+
+    def __init__(self, loop: Loop, spool: str) -> None:
+        """Begin to look."""
+        self._loop = loop
+        self._failures = Failures(spool)
+        self._look()
+
+    def applied(self, events: list[Event], log: Log) -> None:
+        """Sessions are nothing to us."""
+
+    def close(self) -> None:
+        """Nothing is open; what waits waits for the next start."""
+
+    def _look(self) -> None:
+        seconds = self._failures.look()
+        self._loop.after(EVERY if seconds is None else seconds, self._look)
 
 
 class _Keeper:

@@ -15,6 +15,7 @@ import signal
 from time import monotonic
 
 from wtmpdb.errors import LogError, WtmpdbError, complain
+from wtmpdb.recorder import failures
 from wtmpdb.recorder.drain import Drain
 from wtmpdb.recorder.loop import READ, Loop
 from wtmpdb.recorder.service import pokes, quiet, settle_version
@@ -182,6 +183,7 @@ def serve(database: str | None = None, spool: str = SPOOL) -> int:
     for fd in pokes():
         server.listen(fd)
     server.start()
+    server.parts.append(failures.Part(loop, spool))
     notify("READY=1")
     _show_life(loop)
     loop.run()
