@@ -45,7 +45,19 @@ class Databases:
                 self._logs.append(Log.read(path))
             except LogError as error:
                 self.close()
-                raise LogError(f"cannot open {error}", error.hint or _hint(error, wishes)) from error
+                raise LogError(f"cannot open {error}", error.hint or self._hint(error)) from error
+
+    def _hint(self, error: LogError) -> str:
+        return self._nothing_yet() if isinstance(error, NoLogError) and not self._wishes.files else ""
+
+    def _nothing_yet(self) -> str:
+        hint = "nothing has been recorded yet"
+        try:
+            if os.path.getsize(_OLD_FILE):
+                hint += f"; the history of before is in {_OLD_FILE}, to be read with -f"
+        except OSError:
+            pass
+        return hint
 
     def close(self) -> None:
         """Close all."""
@@ -88,18 +100,6 @@ class Databases:
 def _begins(log: Log) -> int:
     begins = log.begins()
     return os.stat(log.path).st_ctime_ns // 1000 if begins is None else begins
-
-
-def _hint(error: LogError, wishes: Wishes) -> str:
-    if wishes.files or not isinstance(error, NoLogError):
-        return ""
-    hint = "nothing has been recorded yet"
-    try:
-        if os.path.getsize(_OLD_FILE):
-            hint += f"; the history of before is in {_OLD_FILE}, to be read with -f"
-    except OSError:
-        pass
-    return hint
 
 
 def _merged(streams: list[Iterator[list[Line]]]) -> Iterator[list[Line]]:

@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     OnlyCounted = tuple[bytes, bytes, bytes, int, int, int]
 
 
-def home(wishes: Wishes, program: str) -> FailedLogins | None:
-    """Open the failed logins of this machine, once what waits in the spool is among them; None when there are none."""
+def home(wishes: Wishes, program: str, or_else: str) -> FailedLogins | None:
+    """Open the failed logins of this machine, once what waits in the spool is among them; None when there are only those in an old file."""
     take_failures(program)
-    return FailedLogins([FAILED], wishes, program) if os.path.exists(FAILED) else None
+    return FailedLogins([FAILED], wishes, program) if os.path.exists(FAILED) or not os.path.exists(or_else) else None
 
 
 class FailedLogins(Databases):
     """Databases of failed logins, merged by time."""
+
+    def _nothing_yet(self) -> str:
+        return "no failed login was recorded yet"
 
     def only_counted(self) -> Iterator[OnlyCounted]:
         """Yield what stands for attempts that are no rows, as far as it is asked for; a number counts when its first and last attempt allow it."""

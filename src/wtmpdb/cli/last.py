@@ -256,7 +256,7 @@ def _home(wishes: Wishes, program: str, *, failed: bool) -> Source | None:
     if failed:
         from wtmpdb.cli import failed as attempts  # noqa: PLC0415 - costs an import of sqlite3
 
-        return attempts.home(wishes, program)
+        return attempts.home(wishes, program, or_else=_FAILED_FILE)
     from wtmpdb.cli.databases import home  # noqa: PLC0415 - costs an import of sqlite3
 
     return home(wishes, program)
