@@ -15,7 +15,7 @@ from typing import NoReturn
 import pytest
 
 from wtmpdb.__main__ import COMMANDS, NAMES, module_of
-from wtmpdb.cli.last import OPTIONS
+from wtmpdb.cli.last import FAILED_OPTIONS, OPTIONS
 
 ROOT = Path(__file__).parent.parent
 COMPLETION = ROOT / "docs" / "completion" / "wtmpdb"
@@ -62,7 +62,7 @@ def offered(programs: Path, *words: str, cwd: Path = ROOT) -> list[str]:
 def options(command: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Return the long options that a command has, from what it parses its arguments with."""
     if command in NAMES:
-        return {f"--{option.long}" for option in OPTIONS if option.long}
+        return {f"--{option.long}" for option in (FAILED_OPTIONS if command == "lastb" else OPTIONS) if option.long}
     found: set[str] = set()
 
     def catch(parser: argparse.ArgumentParser, *_: object) -> NoReturn:
@@ -136,3 +136,4 @@ def test_layouts_and_formats_are_offered(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "last", "--layout", "glibc-40") == ["glibc-400"]
     assert offered(programs, "wtmpdb", "import", "--byte-order", "b") == ["big"]
     assert offered(programs, "wtmpdb", "export", "--format", "") == ["wtmp", "utmpdump", "json", "csv"]
+    assert offered(programs, "wtmpdb", "lastb", "--by", "") == ["user", "host", "address", "service", "day"]

@@ -25,10 +25,10 @@ import pytest
 from support import SECOND, make_file
 from wtmpdb import __version__, schema
 from wtmpdb.__main__ import COMMANDS, NAMES, main, module_of
-from wtmpdb.cli.last import OPTIONS
+from wtmpdb.cli.last import FAILED_OPTIONS, OPTIONS
 from wtmpdb.installation import places
 from wtmpdb.installation.ledger import OPTIONS as REMEMBERED
-from wtmpdb.log import DATABASE
+from wtmpdb.log import DATABASE, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +122,8 @@ class Caught(BaseException):
 def options_of(command: str) -> set[str]:
     """Return the options that a command has, from what it parses its arguments with."""
     if command in NAMES:
-        return {dash + name for option in OPTIONS for dash, name in (("-", option.short), ("--", option.long)) if name}
+        options = FAILED_OPTIONS if command == "lastb" else OPTIONS
+        return {dash + name for option in options for dash, name in (("-", option.short), ("--", option.long)) if name}
 
     def catch(parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         raise Caught(parser)
@@ -293,7 +294,7 @@ class TestReferences:
     def test_where_everything_is(self, document: Path) -> None:
         """README.md and docs/operators.md name every place that setup puts something into."""
         paths = [value for name, value in vars(places).items() if name.isupper() and not name.startswith("C_") and str(value).startswith("/")]
-        names = [places.MODULE, DATABASE, *(f"{os.path.dirname(places.PROGRAM)}/{name}" for name in places.NAMES)]
+        names = [places.MODULE, DATABASE, FAILED, *(f"{os.path.dirname(places.PROGRAM)}/{name}" for name in places.NAMES)]
         assert [path for path in (*paths, *names) if f"`{path}" not in document.read_text()] == []
 
     @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -356,7 +357,7 @@ def test_the_format_names_all_tables_and_columns() -> None:
     """docs/format.md describes every table, column, index and trigger of the database."""
     text = (ROOT / "docs" / "format.md").read_text()
     database = sqlite3.connect(":memory:")
-    for statement in (*schema.statements(sqlite3.sqlite_version_info), *schema.INDEXES):
+    for statement in (*schema.statements(sqlite3.sqlite_version_info), *schema.FAILED_TABLES, *schema.INDEXES):
         database.execute(statement)
     named = "type IN ('table', 'index', 'trigger') AND name NOT LIKE 'sqlite_%'"
     names = {name for (name,) in database.execute(f"SELECT name FROM sqlite_master WHERE {named}")}
