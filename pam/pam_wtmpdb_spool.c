@@ -259,22 +259,19 @@ static void record(pam_handle_t *pamh, bool closing, int argc, const char **argv
 
 /* --- Failed logins --------------------------------------------------------------------------------------------- */
 
-/* While few wait the recorder may be asleep; when many do, it is at work, or not there at all. */
-enum { POKE_UP_TO = 16 };
-
 /* The user goes into the letter, which root alone can read, and never to syslog: a mistyped one may be a password. */
 static void deliver_failed(pam_handle_t *pamh, const struct options *options, const struct letter *letter)
 {
 	char text[LETTER_TEXT];
 	char why[128];
-	unsigned int waiting;
+	bool counted;
 	size_t size = letter_encode(letter, text, sizeof text);
 
-	if (spool_post_failed(options->spool, letter->time, text, size, &waiting)) {
-		if (waiting < POKE_UP_TO)
+	if (spool_post_failed(options->spool, letter->time, text, size, &counted)) {
+		if (!counted)
 			spool_poke(options->poke);
 		if (options->debug)
-			pam_syslog(pamh, LOG_DEBUG, "failed login %s", waiting < SPOOL_MOST_FAILED ? "posted" : "only counted");
+			pam_syslog(pamh, LOG_DEBUG, "failed login %s", counted ? "only counted" : "posted");
 	} else if (!options->silent) {
 		if (strerror_r(errno, why, sizeof why) != 0)
 			why[0] = '\0';

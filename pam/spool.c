@@ -16,8 +16,8 @@
 
 #include "system.h"
 
-/* The file of what is only counted holds so many bytes at most: while nobody takes it up, it must not fill the disk. */
-enum { MOST_COUNTED = 1 << 24 };
+/* So many letters of failed logins may wait, and so many may be counted, while nobody takes them: the disk must not fill. */
+enum { MOST_FAILED = 1000, MOST_COUNTED = 1 << 24 };
 
 static int open_directory(int parent, const char *path)
 {
@@ -129,8 +129,8 @@ bool spool_post(const char *spool, int64_t time, const char *text, size_t size)
 	return posted;
 }
 
-/* How many files are in a directory, at most SPOOL_MOST_FAILED; of one that cannot be read as many. */
-static unsigned int count_files(int directory)
+/* Are there too many files in a directory? So it is said of one that cannot be read, too. */
+static bool is_crowded(int directory)
 {
 	unsigned int count = 0;
 	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -138,24 +138,24 @@ static unsigned int count_files(int directory)
 
 	if (stream == NULL) {
 		close_quietly(fd);
-		return SPOOL_MOST_FAILED;
+		return true;
 	}
-	for (const struct dirent *entry; count < SPOOL_MOST_FAILED && (entry = readdir(stream)) != NULL;)
+	for (const struct dirent *entry; count < MOST_FAILED && (entry = readdir(stream)) != NULL;)
 		if (entry->d_name[0] != '.')
 			count++;
 	closedir(stream);
-	return count;
+	return count >= MOST_FAILED;
 }
 
-/* The size of the file is the number: a byte can be appended by many at once. */
-static bool count_one_more(int directory)
+/* The size of the file is the number: a byte can be appended by many at once. False when there is no such file. */
+static bool count_one_more(int directory, bool create)
 {
 	struct stat status;
-	int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (create ? O_CREAT : 0);
 	int fd = openat(directory, "uncounted", flags, S_IRUSR | S_IWUSR);
 	bool counted = fd >= 0 && belongs_to_root(fd, S_IFREG) && fstat(fd, &status) == 0;
 
-	if (counted && status.st_size == 0)
+	if (counted && create)
 		counted = fchmod(fd, S_IRUSR | S_IWUSR) == 0; /* the umask is the application's */
 	if (counted && status.st_size < MOST_COUNTED)
 		counted = write_past_limit(fd, ".", 1);
@@ -163,7 +163,11 @@ static bool count_one_more(int directory)
 	return counted;
 }
 
-bool spool_post_failed(const char *spool, int64_t time, const char *text, size_t size, unsigned int *waiting)
+/*
+ * While the file of what is only counted is there, too many letters wait: the recorder takes it away when it has taken
+ * them. To look at all of them takes longer than all the rest, so one attempt of sixteen does, by chance.
+ */
+bool spool_post_failed(const char *spool, int64_t time, const char *text, size_t size, bool *counted)
 {
 	char name[64];
 
@@ -175,10 +179,12 @@ bool spool_post_failed(const char *spool, int64_t time, const char *text, size_t
 	int new = tmp >= 0 ? open_directory(failed, "new") : -1;
 	bool done = false;
 
-	*waiting = 0;
+	*counted = false;
 	if (new >= 0) {
-		*waiting = count_files(new);
-		done = *waiting < SPOOL_MOST_FAILED ? post_into(tmp, new, name, text, size, false) : count_one_more(failed);
+		bool looks = name[strlen(name) - 1] == '0';
+
+		*counted = count_one_more(failed, false) || (looks && is_crowded(new) && count_one_more(failed, true));
+		done = *counted || post_into(tmp, new, name, text, size, false);
 	}
 	close_quietly(new);
 	close_quietly(tmp);

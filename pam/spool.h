@@ -12,15 +12,12 @@
 /* Post a letter under a name of its own. False, and errno says why, unless it is sure to stay. */
 bool spool_post(const char *spool, int64_t time, const char *text, size_t size);
 
-/* When so many letters of failed logins wait, further ones are only counted. */
-enum { SPOOL_MOST_FAILED = 1000 };
-
 /*
  * Post the letter of a failed login into a spool of their own, the directory `failed` in the spool; or, where too many
  * wait, only count it. Nothing is synced: in an attack that would be a load, and one of many attempts may be lost in a
- * power cut. `waiting` is how many were there before. False, and errno says why, when nothing was written.
+ * power cut. False, and errno says why, when nothing was written.
  */
-bool spool_post_failed(const char *spool, int64_t time, const char *text, size_t size, unsigned int *waiting);
+bool spool_post_failed(const char *spool, int64_t time, const char *text, size_t size, bool *counted);
 
 /* Tell the recorder, without waiting, that there is something in the spool. */
 bool spool_poke(const char *socket_path);

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from itertools import islice
-from time import monotonic
+from time import monotonic, sleep
 
 from wtmpdb import schema
 from wtmpdb.entry import SECOND, EntryType
@@ -46,7 +46,7 @@ BATCH = 500
 """How many letters go into one transaction."""
 
 UNCOUNTED = "uncounted"
-"""The file to which the PAM module appends a byte for each attempt when too many letters wait."""
+"""The file to which the PAM module appends a byte for each attempt while it is there; it makes it when too many letters wait."""
 
 EVERY, RETRY = 2.0, 10.0
 """So many seconds a recorder lets failed logins gather, and lets pass before it tries again what went wrong."""
@@ -57,6 +57,7 @@ _MOST_UNCOUNTED = 1 << 24
 _MOST_FILES = 1000
 _AT_ONCE = 100
 _PATIENCE = 0.05
+_MOMENT = 0.005  # who has opened the file appends its byte meanwhile
 _LARGEST = 2**63 - 1
 
 
@@ -95,7 +96,6 @@ def take_failures(
         return taken
     with Spool(spool, owner=owner, wait=wait, kinds=(FAILED,)) as letters:
         letters.rescue()
-        _set_aside(spool)
         with Log.write(DATABASE if database is None else database, timeout=timeout, private=True) as log:
             keeper = _Keeper(log, taken)
             left = most
@@ -103,8 +103,10 @@ def take_failures(
                 for start in range(0, min(len(names), left), BATCH):
                     _batch(letters, keeper, names[start : min(start + BATCH, left)])
                 left -= len(names)
-            for name in _uncounted(spool):
-                _take_uncounted(f"{spool}/{name}", keeper)
+            if left > 0:
+                _set_aside(spool)
+                for name in _uncounted(spool):
+                    _take_uncounted(f"{spool}/{name}", keeper)
     return taken
 
 
@@ -125,12 +127,13 @@ def _batch(letters: Spool, keeper: _Keeper, names: list[str]) -> None:
 
 
 def _set_aside(spool: str) -> None:
-    """Give the file of what the module has only counted another name, so that it grows no more: the module makes a new one."""
+    """Give the file of what the module has only counted another name, now that the letters are taken: the module writes letters again."""
     path = f"{spool}/{UNCOUNTED}"
     try:
         os.rename(path, f"{path}.{os.stat(path).st_mtime_ns}")
     except FileNotFoundError:
-        pass
+        return
+    sleep(_MOMENT)
 
 
 def _uncounted(spool: str) -> list[str]:
