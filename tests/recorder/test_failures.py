@@ -18,11 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import NOON, SECOND, edit, failed, make_spool, name, opened, post, table
+from wtmpdb.__main__ import main
 from wtmpdb.errors import BusyLogError, DamagedLogError
 from wtmpdb.log import Log
 from wtmpdb.recorder import failures as module
 from wtmpdb.recorder.failures import DAY, EVERY, MINUTE, PER_HOST, PER_USER, Failures, Part, Taken, anything_waits, take_failures
 from wtmpdb.recorder.loop import Loop
+from wtmpdb.recorder.service import serve
 from wtmpdb.spool import BusyError, Spool
 
 ME = os.getuid()
@@ -362,3 +364,52 @@ def test_the_part_of_the_resident_recorder(tmp_path: Path, monkeypatch: pytest.M
     part.close()
     loop.close()
     assert len(table(tmp_path / "btmp.db")) == 151
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> Path:
+    """Make both spools, in which a session and a failed login wait, of root's."""
+    if ME != 0:
+        pytest.skip("the spool has to belong to root")
+    spool = make_spool(tmp_path / "spool")
+    make_spool(spool / "failed")
+    post(spool, opened("bob"))
+    post(spool / "failed", failed("alice"))
+    return spool
+
+
+def users(path: Path) -> list[object]:
+    """Return the users of a file."""
+    return [row[2] for row in table(path)]
+
+
+def test_once(both: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`wtmpdb recorder --once` takes both, each into its file, and says so in a line."""
+    assert main(["wtmpdb", "recorder", "--once", "--spool", str(both), "--file", str(both.parent / "wtmp.db")]) == 0
+    assert capsys.readouterr().out == "1 opened, 0 closed, 1 failed\n"
+    assert (users(both.parent / "wtmp.db"), users(both.parent / "btmp.db")) == (["bob"], ["alice"])
+
+
+@pytest.mark.parametrize(("broken", "whole", "user"), [("btmp.db", "wtmp.db", "bob"), ("wtmp.db", "btmp.db", "alice")])
+def test_once_with_one_broken(both: Path, capsys: pytest.CaptureFixture[str], broken: str, whole: str, user: str) -> None:
+    """When one of the files is broken the other one gets what is its own; that is said, and the exit code tells."""
+    (both.parent / broken).write_bytes(b"no database" * 1000)
+    assert main(["wtmpdb", "recorder", "--once", "--spool", str(both), "--file", str(both.parent / "wtmp.db")]) == 1
+    assert f"{broken}: not a database" in capsys.readouterr().err
+    assert users(both.parent / whole) == [user]
+
+
+@pytest.mark.parametrize(("broken", "whole", "user"), [("btmp.db", "wtmp.db", "bob"), ("wtmp.db", "btmp.db", "alice")])
+def test_the_service_with_one_broken(both: Path, broken: str, whole: str, user: str) -> None:
+    """Nor does a broken file keep the service from filling the other one."""
+    (both.parent / broken).write_bytes(b"no database" * 1000)
+    serve(str(both.parent / "wtmp.db"), str(both), idle=0.01, retry=0.01)
+    assert users(both.parent / whole) == [user]
+
+
+def test_the_service_ends_only_when_all_is_taken(both: Path) -> None:
+    """The service goes on while failed logins gather, and ends when nothing has come for a while."""
+    post(both / "failed", *(failed(f"user{number}", NOON + number * MINUTE) for number in range(250)))
+    assert serve(str(both.parent / "wtmp.db"), str(both), idle=0.01) == 0
+    assert len(users(both.parent / "btmp.db")) == 251
+    assert not anything_waits(str(both / "failed"))
