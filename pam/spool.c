@@ -16,7 +16,7 @@
 
 #include "system.h"
 
-/* So many letters of failed logins may wait, and so many may be counted, while nobody takes them: the disk must not fill. */
+/* So many failed logins may wait as letters, and so many may be counted, while nobody takes them: no disk is filled. */
 enum { MOST_FAILED = 1000, MOST_COUNTED = 1 << 24 };
 
 static int open_directory(int parent, const char *path)
@@ -129,7 +129,7 @@ bool spool_post(const char *spool, int64_t time, const char *text, size_t size)
 	return posted;
 }
 
-/* Are there too many files in a directory? So it is said of one that cannot be read, too. */
+/* Are there too many files in a directory? Not as far as is known, if it cannot be read. */
 static bool is_crowded(int directory)
 {
 	unsigned int count = 0;
@@ -138,7 +138,7 @@ static bool is_crowded(int directory)
 
 	if (stream == NULL) {
 		close_quietly(fd);
-		return true;
+		return false;
 	}
 	for (const struct dirent *entry; count < MOST_FAILED && (entry = readdir(stream)) != NULL;)
 		if (entry->d_name[0] != '.')

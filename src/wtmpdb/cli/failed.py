@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     OnlyCounted = tuple[bytes, bytes, bytes, int, int, int]
 
 
+_LARGEST = 2**63 - 1
+
+
 def home(wishes: Wishes, program: str, or_else: str) -> FailedLogins | None:
     """Open the failed logins of this machine, once what waits in the spool is among them; None when there are only those in an old file."""
     take_failures(program)
@@ -37,26 +40,32 @@ class FailedLogins(Databases):
     def only_counted(self) -> Iterator[OnlyCounted]:
         """Yield what stands for attempts that are no rows, as far as it is asked for; a number counts when its first and last attempt allow it."""
         for log in self._logs:
-            for found in _counted(log):
-                if self._is_asked_for(found):
-                    yield found
+            ident = 0
+            while chunk := _ask(
+                log, "rowid, host, user, service, number, first, last", "rowid > ? AND", "ORDER BY rowid LIMIT 5000", ident, *self._span()
+            ):
+                yield from (found[1:] for found in chunk if self._is_asked_for(*found[1:4]))
+                ident = chunk[-1][0]
 
-    def _is_asked_for(self, found: OnlyCounted) -> bool:
-        host, user, service, _, first, last = found
-        wishes, times = self._wishes, self._wishes.times
-        since, until, present = (times[name] * SECOND for name in ("since", "until", "present"))
+    def _span(self) -> tuple[int, int]:
+        """Return the bounds of the last and of the first attempt that a number may have."""
+        since, until, present = (self._wishes.times[name] for name in ("since", "until", "present"))
+        last = min(present or _LARGEST, until or _LARGEST)
+        return min(max(since, present) * SECOND, _LARGEST), min(last * SECOND + SECOND - 1, _LARGEST)
+
+    def _is_asked_for(self, host: bytes, user: bytes, service: bytes) -> bool:
+        wishes = self._wishes
         return (
-            last >= since
-            and (not until or first < until + SECOND)
-            and (not present or first < present + SECOND <= last + SECOND)
-            and (not wishes.operands or restore(user) in wishes.operands)
+            (not wishes.operands or restore(user) in wishes.operands)
             and (not wishes.hosts or restore(host) in wishes.hosts)
             and (not wishes.services or restore(service) in wishes.services)
         )
 
     def number_counted(self) -> int:
         """Return how many attempts are no rows."""
-        return sum(number for _, _, _, number, _, _ in self.only_counted())
+        if self._wishes.operands or self._wishes.hosts or self._wishes.services:
+            return sum(number for _, _, _, number, _, _ in self.only_counted())
+        return sum(found[0][0] for log in self._logs if (found := _ask(log, "coalesce(sum(number), 0)", "", "", *self._span())))
 
     def trailer(self) -> bytes:
         """Return the last lines of a listing, and that there were more."""
@@ -72,8 +81,11 @@ class FailedLogins(Databases):
         return dict(self._logs[0].query(f"SELECT entry_id, address FROM imported WHERE entry_id IN ({marks}) AND address NOT NULL"))  # noqa: S608
 
 
-def _counted(log: Log) -> list[OnlyCounted]:
-    return log.query("SELECT host, user, service, number, first, last FROM counted") if _has(log, "counted") else []
+def _ask(log: Log, columns: str, where: str, order: str, *values: int) -> list[tuple]:  # type: ignore[type-arg]  # columns of any type
+    """Ask the table of what is only counted; there may be none."""
+    if not _has(log, "counted"):
+        return []
+    return log.query(f"SELECT {columns} FROM counted WHERE {where} last >= ? AND first <= ? {order}", values)  # noqa: S608 - constants
 
 
 def _has(log: Log, table: str) -> bool:
