@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _COLUMN = {"user": 1, "host": 3, "service": 4}
 _PLACE = {"host": 0, "user": 1, "service": 2}  # in what was only counted
 _NOT_KNOWN = "(not known)"
+_MOST_REMEMBERED = 20_000
 
 
 class Count:
@@ -161,10 +162,34 @@ def _decoded(text: bytes | None) -> str:
     return (text or b"").decode("utf-8", "surrogateescape")
 
 
+class _Days(dict[int, str]):
+    """From a quarter of an hour since the epoch to its day; local days begin with one. Remembers."""
+
+    def __missing__(self, quarter: int) -> str:
+        if len(self) > _MOST_REMEMBERED:
+            self.clear()
+        day = self[quarter] = times.iso(quarter * times.QUARTER // SECOND)[:10]
+        return day
+
+
+class _Literals(dict[bytes, str]):
+    """From a host to the address that it is, in its usual form, "" for none; remembers."""
+
+    def __missing__(self, host: bytes) -> str:
+        if len(self) > _MOST_REMEMBERED:
+            self.clear()
+        found = self[host] = literal(_decoded(host))
+        return found
+
+
+_days = _Days()
+_literals = _Literals()
+
+
 def _day(time: int) -> str:
-    return times.iso(time // SECOND)[:10]
+    return _days[time // times.QUARTER]
 
 
 def _address(host: bytes, raw: bytes = b"") -> str:
     """Return the address of a host: what was recorded beside it, or the host itself where it is one."""
-    return (address_text(raw, host) if raw else None) or literal(_decoded(host))
+    return (address_text(raw, host) if raw else None) or _literals[host]
