@@ -51,16 +51,15 @@ def run(settings: Settings) -> Iterator[Result]:
 
 
 def _attempts(work: Path) -> Iterator[Result]:
-    spool = _make_service(work, "timed")
     _make_service(work, "denied", ours=False)
-    runners = {
-        "denied": partial(_try, work, "denied"),
-        "few": partial(_try, work, "timed", spool),
-        "many": partial(_try, work, "timed", spool, waiting=_WAITING),
-        "too many": partial(_try, work, "timed", spool, counting=True),
-    }
+    spools = {name: _make_service(work, name) for name in ("few", "many", "counting")}
+    for number in range(_WAITING):
+        (spools["many"] / "new" / f"{1_795_242_031_123_456:020}.{number:010}.000000.00000000").touch()
+    (spools["counting"] / "uncounted").touch(0o600)
+    os.sync()
+    runners = {"denied": partial(_try, work, "denied"), **{name: partial(_try, work, name, spool) for name, spool in spools.items()}}
     times = {what: low(seconds) for what, seconds in take_turns(runners, _ROUNDS).items()}
-    for what, said in (("few", "few letters wait"), ("many", f"{_WAITING} wait"), ("too many", "too many wait: it is only counted")):
+    for what, said in (("few", "few letters wait"), ("many", f"{_WAITING} wait"), ("counting", "too many wait: it is only counted")):
         yield at_most(f"a failed login, added time, {said}", (times[what] - times["denied"]) * 1000, 0.6, "ms")
 
 
@@ -76,21 +75,18 @@ def _make_service(work: Path, name: str, *, ours: bool = True) -> Path:
     return spool / "failed"
 
 
-def _try(work: Path, service: str, spool: Path | None = None, *, waiting: int = 0, counting: bool = False) -> float:
-    """Fail to log in some times while letters wait, or while it is only counted; return the seconds of one attempt."""
-    if spool:
-        for path in (*(spool / "new").iterdir(), spool / "uncounted"):
-            with suppress(FileNotFoundError):
-                path.unlink()
-        for number in range(waiting):
-            (spool / "new" / f"{1_795_242_031_123_456:020}.{number:010}.000000.00000000").touch()
-        if counting:
-            (spool / "uncounted").touch(0o600)
+def _try(work: Path, service: str, spool: Path | None = None) -> float:
+    """Fail to log in some times; return the seconds of one attempt. The letters that come of it go again."""
+    before = set(os.listdir(spool / "new")) if spool else set()
     begun = time.perf_counter()
     _exercise(work, service, _ATTEMPTS)
     lasted = (time.perf_counter() - begun) / _ATTEMPTS
-    if spool and len(list((spool / "new").iterdir())) != waiting + (0 if counting else _ATTEMPTS):
-        raise RuntimeError("not every attempt left a letter")
+    if spool:
+        new = set(os.listdir(spool / "new")) - before
+        if len(new) != (0 if service == "counting" else _ATTEMPTS):
+            raise RuntimeError("not every attempt left a letter")
+        for name in new:
+            (spool / "new" / name).unlink()
     return lasted
 
 
