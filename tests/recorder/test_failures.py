@@ -413,3 +413,32 @@ def test_the_service_ends_only_when_all_is_taken(both: Path) -> None:
     assert serve(str(both.parent / "wtmp.db"), str(both), idle=0.01) == 0
     assert len(users(both.parent / "btmp.db")) == 251
     assert not anything_waits(str(both / "failed"))
+
+
+def test_a_letter_that_cannot_be_moved_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken letter that cannot be put aside keeps nobody busy, and nothing else from being taken."""
+    failures = recorder(tmp_path)
+    spool = tmp_path / "spool" / "failed"
+    monkeypatch.setattr(Spool, "quarantine", lambda *_: None)
+    (spool / "new" / "0").write_bytes(b"nonsense")
+    post(spool, failed())
+    assert failures.look() == 0
+    assert failures.look() is None
+    assert len(table(tmp_path / "btmp.db")) == 1
+
+
+def test_a_spool_that_cannot_be_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A spool from which nothing can be taken is said, and the recorder goes on; nothing is written twice."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    failures = recorder(tmp_path)
+    post(tmp_path / "spool" / "failed", failed())
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "remove", refuse)
+        assert failures.look() is None
+    assert "failed: Read-only file system: failed logins wait in the spool" in capfd.readouterr().err
+    monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + 60)
+    assert failures.look() is None
+    assert len(table(tmp_path / "btmp.db")) == 1

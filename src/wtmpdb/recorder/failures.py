@@ -22,7 +22,7 @@ from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.event import FAILED, BrokenLetterError
 from wtmpdb.log import FAILED as DATABASE
 from wtmpdb.log import Log
-from wtmpdb.spool import FAILED_SPOOL, BusyError, Spool, waiting
+from wtmpdb.spool import FAILED_SPOOL, BusyError, Spool, SpoolError, waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,20 +94,27 @@ def take_failures(
     taken = Taken()
     if not anything_waits(spool):
         return taken
-    with Spool(spool, owner=owner, wait=wait, kinds=(FAILED,)) as letters:
-        letters.rescue()
-        with Log.write(DATABASE if database is None else database, timeout=timeout, private=True) as log:
-            keeper = _Keeper(log, taken)
-            left = most
-            while left > 0 and (names := letters.names()):
-                for start in range(0, min(len(names), left), BATCH):
-                    _batch(letters, keeper, names[start : min(start + BATCH, left)])
-                left -= len(names)
-            if left > 0:
-                _set_aside(spool)
-                for name in _uncounted(spool):
-                    _take_uncounted(f"{spool}/{name}", keeper)
+    try:
+        with Spool(spool, owner=owner, wait=wait, kinds=(FAILED,)) as letters:
+            letters.rescue()
+            with Log.write(DATABASE if database is None else database, timeout=timeout, private=True) as log:
+                _take_all(letters, _Keeper(log, taken), most)
+    except OSError as error:  # of the spool: those of the database are told as LogError
+        raise SpoolError(f"{spool}: {error.strerror or error}") from error
     return taken
+
+
+def _take_all(letters: Spool, keeper: _Keeper, left: int) -> None:
+    before: list[str] = []
+    while left > 0 and (names := letters.names()) != before:  # a broken letter may not let itself be moved away
+        for start in range(0, min(len(names), left), BATCH):
+            _batch(letters, keeper, names[start : min(start + BATCH, left)])
+        left -= len(names)
+        before = names
+    if left > 0:
+        _set_aside(letters.path)
+        for name in _uncounted(letters.path):
+            _take_uncounted(f"{letters.path}/{name}", keeper)
 
 
 def _batch(letters: Spool, keeper: _Keeper, names: list[str]) -> None:
@@ -172,7 +179,7 @@ class Failures:
         if now < self._again:
             return self._again - now
         try:
-            take_failures(self._database, self._spool, timeout=_PATIENCE, owner=self._owner, most=_AT_ONCE)
+            taken = take_failures(self._database, self._spool, timeout=_PATIENCE, owner=self._owner, most=_AT_ONCE)
         except BusyError:
             return EVERY
         except WtmpdbError as error:
@@ -181,7 +188,7 @@ class Failures:
             self._said, self._again = str(error), now + RETRY
             return None
         self._said = ""
-        if anything_waits(self._spool):
+        if (taken.rows or taken.counted) and anything_waits(self._spool):
             return 0.0
         self._again = now + EVERY
         return None
