@@ -31,13 +31,15 @@ import os, pty, sys, time
 pid, terminal = pty.fork()
 if pid == 0:
     os.execvp("login", ["login", sys.argv[1]])
-said = b""
-while b"assword:" not in said:
-    said += os.read(terminal, 1000)
-time.sleep(0.2)
+def expect(word):
+    said = b""
+    while word not in said:
+        said += os.read(terminal, 1000)
+        print(said, file=sys.stderr, flush=True)
+expect(b"assword:")
+time.sleep(0.5)
 os.write(terminal, b"wrong\\n")
-while b"ncorrect" not in said:
-    said += os.read(terminal, 1000)
+expect(b"ncorrect")
 """
 SSH = (
     "SSH_ASKPASS=/var/tmp/ask SSH_ASKPASS_REQUIRE=force ssh -o BatchMode=no -o PubkeyAuthentication=no -o PreferredAuthentications=password"
@@ -121,7 +123,7 @@ def test_real_programs(booted: Callable[[str], Container], name: str) -> None:
     container.run(f"! {SSH.format(source='127.0.0.31', user='alice')}; ! {SSH.format(source='127.0.0.32', user='hunter2')}")
     container.run("! echo wrong | setpriv --reuid bob --regid bob --init-groups su alice -c true")
     container.run("! echo wrong | setpriv --reuid alice --regid alice --init-groups sudo -S -k true")
-    container.run(f"exec /usr/bin/python3 - alice <<'END'\n{LOGIN}\nEND\n", check=False, timeout=30)
+    container.run(f"exec /usr/bin/python3 - alice <<'END'\n{LOGIN}\nEND\n", timeout=60)
     wanted = {
         ("alice", "ssh", "127.0.0.31", "sshd"),
         ("hunter2", "ssh", "127.0.0.32", "sshd"),

@@ -53,7 +53,8 @@ def _put(changes: Changes, top: str, python: str) -> None:
     history.close(changes, private=options["private"])
     c_tool.take_over(changes, systemd=options["systemd"], resident=options["recorder"])
     if options["pam"]:
-        pam.put(changes, top, all_sessions=options["all_sessions"], failures=options["failures"])
+        resident = options["recorder"] and options["systemd"]
+        pam.put(changes, top, all_sessions=options["all_sessions"], failures=options["failures"], resident=resident)
     if options["systemd"]:
         units.start(changes, changed=changed, resident=options["recorder"])
     if options["import"]:

@@ -20,6 +20,7 @@ from wtmpdb.recorder.drain import Drain
 from wtmpdb.recorder.loop import READ, Loop
 from wtmpdb.recorder.service import pokes, quiet, settle_version
 from wtmpdb.recorder.systemd import notify, watchdog
+from wtmpdb.recorder.terminals import Terminals
 from wtmpdb.spool import SPOOL, waiting
 
 TYPE_CHECKING = False
@@ -190,6 +191,7 @@ def serve(database: str | None = None, spool: str = SPOOL) -> int:
     server = Server(loop, database, spool)
     for fd in pokes():
         server.listen(fd)
+    server.parts.append(Terminals(loop, server.log))
     server.start()
     server.parts.append(failures.Part(loop, spool))
     notify("READY=1")
