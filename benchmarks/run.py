@@ -24,6 +24,7 @@ BENCHMARKS = {
     "listing": "last of everything to a pipe, against util-linux; peak memory",
     "c_file": "the same on a file as the C tools make it: no side tables, no indexes",
     "legacy": "last -f of an old file, against util-linux; the newest ten lines, against Python itself; memory",
+    "varlink": "reading a million rows through the recorder: its memory, and logins meanwhile",
     "import": "import of an old file, against a plain executemany of its rows; who waits meanwhile",
     "query": "lastlog and stats, with the import of SQLAlchemy",
     "imports": "what our own modules cost when they are imported",

@@ -146,3 +146,4 @@ def test_layouts_and_formats_are_offered(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "import", "--byte-order", "b") == ["big"]
     assert offered(programs, "wtmpdb", "export", "--format", "") == ["wtmp", "utmpdump", "json", "csv"]
     assert offered(programs, "wtmpdb", "lastb", "--by", "") == ["user", "host", "address", "service", "day"]
+    assert offered(programs, "wtmpdb", "setup", "--others", "") == ["own", "all", "none"]

@@ -156,7 +156,7 @@ LAYERS = (
     ("cli", "pyutmp"),
     ("doctor",),
     ("installation", "exporter"),
-    ("home", "query"),
+    ("home", "query", "remote"),
     ("recorder", "listing", "legacy"),
     ("live", "boot", "audit", "migration"),
     ("history", "log", "spool"),

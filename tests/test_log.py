@@ -149,7 +149,7 @@ class TestFile:
         make_file(path, [])
         path.chmod(0o600)
         path.parent.chmod(0o755)
-        assert run_as_nobody(lambda: Log.read(str(path))) == "LogError: Permission denied"
+        assert run_as_nobody(lambda: Log.read(str(path))) == "DeniedLogError: Permission denied"
 
     @ROOT_ONLY
     def test_wal_read_by_anybody(self, path: Path) -> None:

@@ -35,8 +35,10 @@ DATABASE = "/var/lib/wtmpdb/wtmp.db"
 FAILED = "/var/lib/wtmpdb/btmp.db"
 """The failed logins of this machine: the same table, in which each attempt is a row whose logout is its login."""
 
+INDEX_AT_ONCE = 100_000
+"""A file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait."""
+
 _OPENING = "boot_key, pid, start_ticks, xdg_session"
-_INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait
 
 _AT_ONCE = 10_000_000  # µs that lie at most between two ends of which sshd wrote one in place of the other
 
@@ -205,6 +207,13 @@ class Log:
             Boot(ident, as_time(login) or 0, as_time(logout) or None, kernel=as_text(kernel), key=_word(key))
             for ident, login, logout, kernel, key in found
         ]
+
+    def boot_key(self, ident: int, login: int) -> str | None:
+        """Return the key of the boot that the row tells of, or None for a row that C or an import made."""
+        if not self._has("table", "boot"):
+            return None
+        found = self._all("SELECT boot_key FROM boot WHERE entry_id = ? AND login = ?", (ident, login))
+        return _word(found[0][0]) if found else None
 
     def opening(self, ident: int, login: int) -> Opening | None:
         """Return what is known of the process behind the row, or None for a row that C or an import made."""
@@ -414,6 +423,19 @@ class Log:
             self._db.execute("UPDATE boot SET login = ? WHERE boot_key = ?", (time, key))
             return changed.rowcount == 1
 
+    # For programs of the C library, which ask the recorder
+
+    def add_row(self, type_: int, user: str, login: int, *, tty: str | None, host: str | None, service: str | None) -> int:
+        """Write a row that has not ended, ``login`` in µs; return its ID."""
+        insert = "INSERT INTO wtmp (Type, User, Login, TTY, RemoteHost, Service) VALUES (?, ?, ?, ?, ?, ?)"
+        with explained(self.path), self._transaction():
+            return self._db.execute(insert, (type_, user, login, tty, host, service)).lastrowid or 0
+
+    def end_row(self, ident: int, logout: int) -> bool:
+        """Write when the row ended (µs), whatever stood there; False when there is no such row."""
+        with explained(self.path), self._transaction():
+            return self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ?", (logout, ident)).rowcount == 1
+
     # For an import, which gathers in temporary tables first
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]  # columns of any type
@@ -444,7 +466,7 @@ def make_tables(execute: Callable[[str], Any]) -> None:
     for statement in schema.statements(sqlite3.sqlite_version_info):
         execute(statement)
     largest = execute("SELECT max(ID) FROM wtmp").fetchone()[0] or 0
-    if largest <= _INDEX_AT_ONCE:
+    if largest <= INDEX_AT_ONCE:
         for statement in schema.INDEXES:
             execute(statement)
     if execute("PRAGMA user_version").fetchone()[0] < schema.VERSION:

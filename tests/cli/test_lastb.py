@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -18,6 +18,8 @@ from wtmpdb.__main__ import main
 from wtmpdb.cli import failed as module
 from wtmpdb.cli.last import FAILED_OPTIONS, OPTIONS
 from wtmpdb.cli.options import scan
+from wtmpdb.errors import DeniedLogError
+from wtmpdb.log import Log
 from wtmpdb.recorder.failures import take_failures
 
 if TYPE_CHECKING:
@@ -210,6 +212,18 @@ def test_address_beside_a_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         database.execute("INSERT INTO imported (entry_id, login, record_hash, nth, address) VALUES (?, ?, ?, ?, ?)", values)
         database.commit()
     assert lastb(capfd, "-f", str(path), "--by", "address", "--time-format", "notime") == ["       1  192.0.2.9"]
+
+
+def test_never_by_the_recorder(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Who may not read failed logins is not shown what the recorder answers instead, which are sessions."""
+    assert home.exists()
+
+    def denied(path: str) -> NoReturn:
+        raise DeniedLogError(f"{path}: Permission denied")
+
+    monkeypatch.setattr("wtmpdb.cli.databases.history", lambda _: pytest.fail("the recorder was asked"))
+    monkeypatch.setattr(Log, "read", denied)
+    assert lastb(capfd, code=1) == [f"wtmpdb lastb: cannot open {home}: Permission denied"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs another user")

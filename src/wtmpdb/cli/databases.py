@@ -8,7 +8,7 @@ import os
 from wtmpdb.entry import SECOND, EntryType
 from wtmpdb.errors import LogError, NoLogError, complain
 from wtmpdb.history import History
-from wtmpdb.home import take_letters
+from wtmpdb.home import history, take_letters
 from wtmpdb.listing.text import SHORT, TextListing, trailer
 from wtmpdb.log import DATABASE, Log
 from wtmpdb.system import System
@@ -42,10 +42,13 @@ class Databases:
         self.listing = TextListing(wishes.style)
         for path in paths:
             try:
-                self._logs.append(Log.read(path))
+                self._logs.append(self._open(path))
             except LogError as error:
                 self.close()
                 raise LogError(f"cannot open {error}", error.hint or self._hint(error)) from error
+
+    def _open(self, path: str) -> Log:
+        return Log.read(path) if self._wishes.files else history(path)
 
     def _hint(self, error: LogError) -> str:
         return self._nothing_yet() if isinstance(error, NoLogError) and not self._wishes.files else ""

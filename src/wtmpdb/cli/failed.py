@@ -8,7 +8,7 @@ import os
 from wtmpdb.cli.databases import Databases
 from wtmpdb.entry import SECOND
 from wtmpdb.home import take_failures
-from wtmpdb.log import FAILED
+from wtmpdb.log import FAILED, Log
 from wtmpdb.text import restore
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from wtmpdb.cli.choice import Wishes
-    from wtmpdb.log import Log
 
     # Host, user, service, number of attempts, when the first and the last was (µs); an empty host, user or service may mean that nobody knows which.
     OnlyCounted = tuple[bytes, bytes, bytes, int, int, int]
@@ -33,6 +32,9 @@ def home(wishes: Wishes, program: str, or_else: str) -> FailedLogins | None:
 
 class FailedLogins(Databases):
     """Databases of failed logins, merged by time."""
+
+    def _open(self, path: str) -> Log:
+        return Log.read(path)  # never by the recorder, which shows sessions to who may not read the file
 
     def _nothing_yet(self) -> str:
         return "no failed login was recorded yet"
