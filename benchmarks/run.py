@@ -16,6 +16,7 @@ from benchmarks.measure import TEST_CACHE, Result, Settings, Skipped, table
 
 BENCHMARKS = {
     "login": "what a login costs: open and close of a session through PAM, against Debian's C module",
+    "failures": "what a failed login costs, and an attack of 2,000 a minute",
     "drain": "10,000 letters from the spool into a fresh database",
     "recorder": "the resident recorder: from login to row, bursts against Debian's C module, memory",
     "startup": "last -n 10, against Python itself",

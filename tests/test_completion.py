@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 COMPLETION = ROOT / "docs" / "completion" / "wtmpdb"
 BASH = shutil.which("bash", path="/usr/bin:/bin")
 
-SCANNED = {"last": last.OPTIONS, "lastb": last.OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
+SCANNED = {"last": last.OPTIONS, "lastb": last.FAILED_OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
 pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
 
 DRIVER = """
@@ -145,4 +145,5 @@ def test_layouts_and_formats_are_offered(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "last", "--layout", "glibc-40") == ["glibc-400"]
     assert offered(programs, "wtmpdb", "import", "--byte-order", "b") == ["big"]
     assert offered(programs, "wtmpdb", "export", "--format", "") == ["wtmp", "utmpdump", "json", "csv"]
+    assert offered(programs, "wtmpdb", "lastb", "--by", "") == ["user", "host", "address", "service", "day"]
     assert offered(programs, "wtmpdb", "setup", "--others", "") == ["own", "all", "none"]

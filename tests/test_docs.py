@@ -28,7 +28,7 @@ from wtmpdb.__main__ import COMMANDS, NAMES, main, module_of
 from wtmpdb.cli import last, who
 from wtmpdb.installation import places
 from wtmpdb.installation.ledger import OPTIONS as REMEMBERED
-from wtmpdb.log import DATABASE
+from wtmpdb.log import DATABASE, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ OPERATORS = ROOT / "docs" / "operators.md"
 SOURCES = sorted(MAN.glob("*.md"))
 PAGES = sorted(page for page in MAN.glob("*.[18]") if not page.read_text().startswith(".so "))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-SCANNED = {"last": last.OPTIONS, "lastb": last.OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
+SCANNED = {"last": last.OPTIONS, "lastb": last.FAILED_OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
 SHARED = {"boottime": "boot", "shutdown": "boot"}  # commands that are described in the page of another
 
 # The history that the examples in README.md are from.
@@ -294,7 +294,7 @@ class TestReferences:
     def test_where_everything_is(self, document: Path) -> None:
         """README.md and docs/operators.md name every place that setup puts something into."""
         paths = [value for name, value in vars(places).items() if name.isupper() and not name.startswith("C_") and str(value).startswith("/")]
-        names = [places.MODULE, DATABASE, *(f"{os.path.dirname(places.PROGRAM)}/{name}" for name in places.NAMES)]
+        names = [places.MODULE, DATABASE, FAILED, *(f"{os.path.dirname(places.PROGRAM)}/{name}" for name in places.NAMES)]
         assert [path for path in (*paths, *names) if f"`{path}" not in document.read_text()] == []
 
     @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -357,7 +357,7 @@ def test_the_format_names_all_tables_and_columns() -> None:
     """docs/format.md describes every table, column, index and trigger of the database."""
     text = (ROOT / "docs" / "format.md").read_text()
     database = sqlite3.connect(":memory:")
-    for statement in (*schema.statements(sqlite3.sqlite_version_info), *schema.INDEXES):
+    for statement in (*schema.statements(sqlite3.sqlite_version_info), *schema.FAILED_TABLES, *schema.INDEXES):
         database.execute(statement)
     named = "type IN ('table', 'index', 'trigger') AND name NOT LIKE 'sqlite_%'"
     names = {name for (name,) in database.execute(f"SELECT name FROM sqlite_master WHERE {named}")}

@@ -32,8 +32,9 @@ Examples:
 
 _HELP = {
     "pam": "let PAM call our module (default: yes)",
+    "failures": "record failed logins, too (default: yes)",
     "systemd": "install and start the units (default: yes)",
-    "import": "bring what /var/log/wtmp* tell into the history, once (default: yes)",
+    "import": "bring what /var/log/wtmp* and btmp* tell into the history, once (default: yes)",
     "private": "let only root and the group utmp read the history (default: no)",
     "all_sessions": "record cron and other sessions that are not interactive, too (default: no)",
     "recorder": "let the recorder stay, so that logins are seen at once (default: no)",

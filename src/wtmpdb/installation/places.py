@@ -19,11 +19,13 @@ COMPLETIONS = "/usr/local/share/bash-completion/completions"
 
 PROFILES = "/usr/share/pam-configs"
 PROFILE = "wtmpdb-spool"
+FAILURES_PROFILE = "wtmpdb-failures"
 STACKS = "/etc/pam.d"
 MODULE = "pam_wtmpdb_spool.so"
 
 STATE = "/var/lib/wtmpdb"
 SPOOL = f"{STATE}/spool"
+FAILED_SPOOL = f"{SPOOL}/failed"
 RUNTIME = "/run/wtmpdb"
 RECORD = f"{STATE}/setup.json"
 """What setup has done, and what it was asked for: its next run and `setup --undo` go by it."""
