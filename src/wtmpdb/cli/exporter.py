@@ -86,20 +86,25 @@ def _parser(program: str) -> ArgumentParser:
 
 
 def _collector(wishes: Namespace, report: Callable[[WtmpdbError], None]) -> Collector:
-    from wtmpdb.exporter import sources  # noqa: PLC0415 - needs prometheus_client
-
-    path = wishes.utmp_path
     if wishes.compatible:
-        from wtmpdb.exporter.compat import UTMP, UnixUsers  # noqa: PLC0415
+        from wtmpdb.exporter.compat import UTMP, UnixUsers  # noqa: PLC0415 - all of these need prometheus_client
 
-        if path is None and wishes.file is None and os.path.exists(UTMP):
-            path = UTMP
-        source: Source = sources.Utmp(path) if path else sources.Database(wishes.file)
-        return UnixUsers(source, wishes.max_series)
+        if wishes.utmp_path is None and wishes.file is None and os.path.exists(UTMP):
+            wishes.utmp_path = UTMP
+        return UnixUsers(_source(wishes), wishes.max_series)
     from wtmpdb.exporter.collector import Sessions, Wishes  # noqa: PLC0415
 
-    source = sources.Utmp(path) if path else sources.Database(wishes.file)
-    return Sessions(source, Wishes(wishes.per_user, wishes.per_host, wishes.sessions, wishes.max_series), report)
+    return Sessions(_source(wishes), Wishes(wishes.per_user, wishes.per_host, wishes.sessions, wishes.max_series), report)
+
+
+def _source(wishes: Namespace) -> Source:
+    if wishes.utmp_path:
+        from wtmpdb.exporter.utmp import Utmp  # noqa: PLC0415 - the readers of old files are not small
+
+        return Utmp(wishes.utmp_path)
+    from wtmpdb.exporter.sources import Database  # noqa: PLC0415
+
+    return Database(wishes.file)
 
 
 def _write(registry: CollectorRegistry, directory: str) -> int:

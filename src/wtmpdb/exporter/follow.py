@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from wtmpdb.entry import Row
     from wtmpdb.log import Log
 
-_NEXT = f"SELECT {schema.ROW} FROM wtmp WHERE ID > ? ORDER BY ID LIMIT 8192"  # noqa: S608 - a constant
+_NEXT = f"SELECT {schema.ROW} FROM wtmp WHERE ID > ? ORDER BY ID LIMIT 1024"  # noqa: S608 - a constant
 _COUNT = "SELECT count(*), max(ID) FROM (SELECT ID FROM wtmp WHERE ID > ? ORDER BY ID LIMIT 50000)"
+_LITTLE_CACHE = "PRAGMA cache_size = -500"  # KiB: rows are read once, in their order
 _BEFORE_ALL = -(2**63)
 
 
@@ -39,6 +40,7 @@ class Follower:
 
     def added(self, log: Log) -> Iterator[list[Row]]:
         """Yield the rows that are new, oldest ID first, in chunks, each read in a transaction of its own; all where the file is another one."""
+        log.query(_LITTLE_CACHE)
         if not has_table(log, "wtmp"):
             self.restart()
             return

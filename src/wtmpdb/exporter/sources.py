@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where the numbers come from: the history of this machine, or a utmp file. Each is asked anew at each scrape."""
+"""Where the numbers come from. A source is whatever can be asked, anew at each scrape, who is on: the history of a machine, or a utmp file."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from wtmpdb import spool
-from wtmpdb.errors import LogError, WtmpdbError
+from wtmpdb.errors import LogError
 from wtmpdb.exporter.failed import FailedTally
 from wtmpdb.exporter.tally import Tally
-from wtmpdb.legacy.analysis import live_users
-from wtmpdb.legacy.reader import open_file
-from wtmpdb.legacy.record import BOOT_TIME
-from wtmpdb.live import Session
 from wtmpdb.log import DATABASE, FAILED
-from wtmpdb.text import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from wtmpdb.legacy.reader import LegacyFile
-    from wtmpdb.legacy.record import Record
+    from wtmpdb.live import Session
     from wtmpdb.system import System
 
 
@@ -54,11 +48,13 @@ class Source(Protocol):
 class Database:
     """The history in a database, and what lies beside it: failed logins, the spool."""
 
-    def __init__(self, path: str | None = None, failed: str = FAILED, letters: str = spool.SPOOL, *, system: System | None = None) -> None:
-        """Read the history at ``path``, by default that of this machine."""
-        self._tally = Tally(path or DATABASE, system)
-        self._failed = FailedTally(failed)
-        self._letters = letters
+    def __init__(self, path: str | None = None, *, system: System | None = None) -> None:
+        """Read the history at ``path``, by default that of this machine; the rest is where it is on this machine: beside it."""
+        path = path or DATABASE
+        directory = os.path.dirname(os.path.abspath(path))
+        self._tally = Tally(path, system)
+        self._failed = FailedTally(os.path.join(directory, os.path.basename(FAILED)))
+        self._letters = os.path.join(directory, os.path.basename(spool.SPOOL), "new")
 
     def read(self) -> Reading:
         """Return what is so now. Raises LogError when the history cannot be read."""
@@ -77,38 +73,7 @@ class Database:
 
     def _waiting(self) -> int | None:
         try:
-            with os.scandir(os.path.join(self._letters, "new")) as found:
+            with os.scandir(self._letters) as found:
                 return sum(1 for _ in found)
         except OSError:
             return None
-
-
-class Utmp:
-    """A live utmp file of any layout, such as one that is mounted into a container. Who has a record there is on: no process is looked for."""
-
-    def __init__(self, path: str) -> None:
-        """Read the file at ``path``, anew each time."""
-        self._path = path
-
-    def read(self) -> Reading:
-        """Return what is so now. Raises WtmpdbError when the file is not there, or is none."""
-        booted: list[int] = []
-
-        def records(file: LegacyFile) -> Iterator[Record]:
-            for record in file:
-                if record.type == BOOT_TIME:
-                    booted.append(record.time)
-                yield record
-
-        try:
-            with open_file(self._path) as file:
-                found = live_users(records(file))
-        except OSError as error:
-            raise WtmpdbError(f"{self._path}: {error.strerror}") from error
-        sessions = [Session(_stored(on.user), on.since, tty=_stored(on.line), host=_stored(on.host), pid=on.pid) for on in found]
-        return Reading(sessions, booted[-1] if booted else None)
-
-
-def _stored(text: str) -> bytes:
-    """Return text as the database has it."""
-    return store(text.encode("utf-8", "surrogateescape")).encode()
