@@ -120,7 +120,8 @@ class TestPages:
             _, headers, body = ask(port, "/metrics", Accept="application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
         assert headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
         assert body.endswith(b"# EOF\n")
-        assert "wtmpdb_session_starts" in {family.name for family in text_string_to_metric_families(body.decode())}
+        families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]
+        assert "wtmpdb_session_starts" in {family.name for family in families}
 
     @pytest.mark.parametrize("accepted", ["gzip", "deflate, gzip;q=1.0", "br, GZIP"])
     def test_gzip(self, site: Site, accepted: str) -> None:
@@ -235,7 +236,7 @@ class TestPasswords:
             assert (status, headers["www-authenticate"]) == (401, 'Basic realm="wtmpdb exporter"')
             assert ask(port, "/metrics", Authorization="Bearer secret")[0] == 401
 
-    def test_unknown_user_takes_as_long(self, site: Site, tmp_path: Path) -> None:
+    def test_unknown_user_takes_as_long(self, tmp_path: Path) -> None:
         """An unknown user takes as long as a wrong password: a hash is computed for both."""
         path = tmp_path / "web.yml"
         path.write_text(f"basic_auth_users: {{alice: {bcrypt.hashpw(b'secret', bcrypt.gensalt(10)).decode()}}}\n")
@@ -320,7 +321,11 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keys")
     script = """
         set -e
-        new() { name=$1; shift; openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$name" -keyout $name.key "$@" 2>/dev/null; }
+        new() {
+            name=$1
+            shift
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$name" -keyout $name.key "$@" 2>/dev/null
+        }
         new ca -x509 -days 2 -out ca.pem
         new stranger -x509 -days 2 -out stranger.pem
         for name in localhost renewed client; do
