@@ -75,10 +75,11 @@ build_module() {
 install_program() {
     say "installing into $prefix"
     # Made beside it and then put in its place. -I: nothing is imported from the directory that this was called in.
+    # With the extra for the exporter always: setup can turn it on later, but not get packages.
     new=$prefix.new old=$prefix.old
     rm -rf "$new"
     "$python" -Im venv "$new" || die "$new: cannot be made (is python3-venv there?); nothing was changed"
-    "$new/bin/python" -Im pip install --quiet --disable-pip-version-check "$here" || die "pip could not get what it needs; nothing was changed" \
+    "$new/bin/python" -Im pip install --quiet --disable-pip-version-check "$here[exporter]" || die "pip could not get what it needs; nothing was changed" \
         "(is there a network? PIP_NO_INDEX and PIP_FIND_LINKS let it take files from a directory)"
     install -m 644 "$build/pam_wtmpdb_spool.so" "$new/lib"
     find "$new/bin" "$new/pyvenv.cfg" -type f -exec sed -i "s|$new|$prefix|g" {} +
