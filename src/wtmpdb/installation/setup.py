@@ -47,15 +47,15 @@ def _put(changes: Changes, top: str, python: str) -> None:
     options = changes.ledger.options
     program.put(changes, top, python, names=options["last"])
     history.put(changes)
-    changed = options["systemd"] and units.put(changes, top)
+    changed = options["systemd"] and units.put(changes, top, resident=options["recorder"])
     c_tool.share(changes)
     history.modernise(changes)
     history.close(changes, private=options["private"])
-    c_tool.take_over(changes, systemd=options["systemd"])
+    c_tool.take_over(changes, systemd=options["systemd"], resident=options["recorder"])
     if options["pam"]:
         pam.put(changes, top, all_sessions=options["all_sessions"])
     if options["systemd"]:
-        units.start(changes, changed=changed)
+        units.start(changes, changed=changed, resident=options["recorder"])
     if options["import"]:
         old_files.put(changes)
 
