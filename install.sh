@@ -22,7 +22,7 @@ Installs wtmpdb into $prefix, its PAM module and its units.
   --no-packages  do not install packages of the distribution: they are there already
 
 Every other option goes to 'wtmpdb setup', which does the second half: --no-pam, --no-systemd, --no-import, --private,
---all-sessions, --recorder, --last.
+--all-sessions, --recorder, --exporter, --last.
 
 Examples:
   git clone … wtmpdb && cd wtmpdb && sudo ./install.sh
@@ -95,7 +95,7 @@ while [ "$count" -gt 0 ]; do
     case $1 in
         --no-packages) packages=no ;;
         -h | --help) usage; exit 0 ;;
-        --pam | --no-pam | --systemd | --no-systemd | --import | --no-import | --private | --no-private | --all-sessions | --no-all-sessions | --recorder | --no-recorder | --last | --no-last) set -- "$@" "$1" ;;
+        --pam | --no-pam | --systemd | --no-systemd | --import | --no-import | --private | --no-private | --all-sessions | --no-all-sessions | --recorder | --no-recorder | --exporter | --no-exporter | --last | --no-last) set -- "$@" "$1" ;;
         *) usage >&2; exit 2 ;;
     esac
     shift
