@@ -306,6 +306,16 @@ class TestFailures:
             assert expose(source)["failures_total{service=sshd}"] == 11 + 6 * day
         assert expose(collector(history, machine))["failures_total{service=sshd}"] == 11 + 6 * 4
 
+    def test_a_day_that_lies_ahead(self, history: Path, machine: Machine, expose: Expose) -> None:
+        """A day that was counted while the clock was far ahead does not keep the days that come from being counted."""
+        path = self.failed(history, [], [(now() // DAY * DAY + 9000 * DAY, "h", "", "sshd", 1, NOON, NOON)])
+        source = collector(history, machine)
+        assert expose(source)["failures_total{service=sshd}"] == 1
+        for number in (1, 2):
+            with edit(path) as database:
+                database.execute("INSERT OR REPLACE INTO counted VALUES (?, 'h', '', 'sshd', ?, ?, ?)", (now() // DAY * DAY, number, NOON, NOON))
+            assert expose(source)["failures_total{service=sshd}"] == 1 + number
+
 
 class TestBounds:
     """No more series than were allowed."""

@@ -198,6 +198,24 @@ class TestBounds:
                 connection.sendall(sent)
             assert ask(port, "/metrics")[0] == 200
 
+    def test_fault_of_ours(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A fault of ours in answering costs that answer, and is told; others are served."""
+        said: list[WtmpdbError] = []
+        sockets = listen(["127.0.0.1:0"])
+        server = Server(sockets, site, report=said.append)
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        port = sockets[0].getsockname()[1]
+        with monkeypatch.context() as patch:
+            patch.setattr(site, "answer", None)
+            assert raw(port, b"GET / HTTP/1.1\r\n\r\n") == b""
+        assert ask(port, "/")[0] == 200
+        server.stop()
+        thread.join()
+        for one in (*sockets, server._stop, server._stopped):
+            one.close()
+        assert [str(error) for error in said] == ["a request was not answered: TypeError(\"'NoneType' object is not callable\")"]
+
     def test_slow_clients(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """As many clients as there are connections, each sending a byte now and then, hold up others only until their time is over."""
         monkeypatch.setattr(web, "SECONDS", 1.0)

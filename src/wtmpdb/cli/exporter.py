@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -130,6 +131,8 @@ def _serve(registry: CollectorRegistry, wishes: Namespace, report: Callable[[Wtm
     title = "Unix User Exporter" if compatible else "wtmpdb exporter"
     about = "Who is on, in the metrics of unix-user-exporter." if compatible else "The login history of this machine, for Prometheus."
     site = Site(registry, metrics=wishes.telemetry_path, title=title, about=about, openmetrics=not compatible)
+    # Nothing is to be saved. As process 1 of a container it would not end by itself: the default is to ignore the signal there.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     for one in sockets:
         host, port = one.getsockname()[:2]
         complain(f"wtmpdb exporter: listening on {f'[{host}]' if ':' in host else host}:{port}")

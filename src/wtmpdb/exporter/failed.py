@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wtmpdb.entry import EntryType, as_text, as_time
+from wtmpdb.entry import EntryType, as_text, as_time, now
 from wtmpdb.exporter.follow import Follower, has_table
 from wtmpdb.exporter.labels import Tallied
 from wtmpdb.log import Log
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _DAY = 86_400 * 1_000_000
-_COUNTED = "SELECT day, host, service, number, last FROM counted WHERE day >= ? ORDER BY day"
+_DAYS = "SELECT DISTINCT day FROM counted WHERE day >= ?"
+_COUNTED = "SELECT host, service, sum(number), max(last) FROM counted WHERE day = ? GROUP BY host, service"
 _BEFORE_ALL = -(2**63)
 
 
@@ -46,18 +47,18 @@ class FailedTally(Follower):
 
     def _look_at_counted(self, log: Log) -> None:
         """Read the numbers of the last two days again; those before do not change any more."""
-        since = max(self._days, default=_BEFORE_ALL + _DAY) - _DAY
+        # A day that lies ahead was counted while the clock was wrong.
+        since = min(max(self._days), now()) // _DAY * _DAY - _DAY if self._days else _BEFORE_ALL
         for day in [day for day in self._days if day < since]:
             for kept, sums in zip((self._services, self._hosts), self._days.pop(day), strict=True):
                 for name, number in sums.items():
                     kept.count(name, number)
-        days: dict[int, tuple[Tallied, Tallied]] = {}
-        for day, host, service, number, last in log.query(_COUNTED, (since,)):
-            services, hosts = days.setdefault(as_time(day) or 0, (Tallied(), Tallied()))
-            services.count(as_text(service), as_time(number) or 0)
-            hosts.count(as_text(host), as_time(number) or 0)
-            self._note(as_time(last))
-        self._days = days
+        for (day,) in log.query(_DAYS, (since,)):
+            services, hosts = self._days[as_time(day) or 0] = Tallied(), Tallied()
+            for host, service, number, last in log.query(_COUNTED, (day,)):
+                services.count(as_text(service), as_time(number) or 0)
+                hosts.count(as_text(host), as_time(number) or 0)
+                self._note(as_time(last))
 
     def by_service(self) -> Mapping[bytes, int]:
         """Return how many attempts there were, by PAM service."""

@@ -59,15 +59,19 @@ class Database:
     def read(self) -> Reading:
         """Return what is so now. Raises LogError when the history cannot be read."""
         tally = self._tally
-        tally.update()
+        try:
+            tally.update()
+            size = os.stat(tally.path).st_size
+        except OSError as error:  # it has gone at this moment
+            raise LogError(f"{tally.path}: {error.strerror}") from error
         reading = Reading(tally.sessions, tally.boots()[-1].login if tally.boots() else None)
         reading.history = tally
-        reading.size = os.stat(tally.path).st_size
+        reading.size = size
         reading.waiting = self._waiting()
         try:
             self._failed.update()
             reading.failed = self._failed
-        except LogError:
+        except (LogError, OSError):
             pass  # not recorded, or not for us to read
         return reading
 

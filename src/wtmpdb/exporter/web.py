@@ -143,6 +143,8 @@ class Server:
             self._said = str(error)
         except (OSError, ValueError):  # the other side went away, took too long, or talked nonsense
             pass
+        except Exception as error:  # noqa: BLE001 - a fault of ours: an answer is missing, and nobody would know why
+            self._report(WtmpdbError(f"a request was not answered: {error!r}", "please report this"))
         finally:
             connection.close()
             self._slots.release()

@@ -96,8 +96,7 @@ class WebConfig:
         """Read the file at ``path``. Raises WtmpdbError when it is not right."""
         self._path = path
         self._lock = threading.Lock()
-        self._files = [path]
-        self._seen: object = None
+        self._seen: dict[str, object] = {path: None}  # what each file looked like just before it was read
         self._error: WtmpdbError | None = None
         self._guard = _OPEN
         self._guard = self.guard()
@@ -105,19 +104,17 @@ class WebConfig:
     def guard(self) -> Guard:
         """Return what the file says now. Raises WtmpdbError while it is not right."""
         with self._lock:
-            seen = [_look(path) for path in self._files]
-            if seen != self._seen:
+            if any(_look(path) != facts for path, facts in self._seen.items()):
                 try:
                     self._guard, self._error = self._read(), None
                 except WtmpdbError as error:
                     self._error = error
-                self._seen = [_look(path) for path in self._files]
             if self._error:
                 raise self._error
             return self._guard
 
     def _read(self) -> Guard:
-        self._files = [self._path]
+        self._seen = {self._path: _look(self._path)}
         content = _loaded(self._path)
         for name, keys in _SECTIONS.items():
             part = content.setdefault(name, {}) or {}
@@ -144,7 +141,7 @@ class WebConfig:
         if not isinstance(path, str) or not path:
             raise self._wrong(f"tls_server_config: {name} is missing")
         path = os.path.join(os.path.dirname(os.path.abspath(self._path)), path)
-        self._files.append(path)
+        self._seen[path] = _look(path)
         return path
 
     def _choice(self, part: Mapping[str, Any], name: str, known: Mapping[str, Any], otherwise: str) -> Any:
