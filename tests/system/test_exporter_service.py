@@ -45,7 +45,9 @@ def test_service(container: Callable[[str], Container], name: str) -> None:
 
     found = scraped(machine)
     assert (found["wtmpdb_up"], found["wtmpdb_boots_total"]) == (1, 1)
-    assert machine.run("ps -o user= -p $(systemctl show -p MainPID --value wtmpdb-exporter.service)").strip().startswith("wtmpdb-")
+    facts = machine.run("cat /proc/$(systemctl show -p MainPID --value wtmpdb-exporter.service)/status")
+    assert 61184 <= int(re.findall(r"^Uid:\s+(\d+)", facts, re.MULTILINE)[0]) <= 65519  # what systemd gives to dynamic users
+    assert int(re.findall(r"^CapEff:\s+(\w+)", facts, re.MULTILINE)[0], 16) == 0
     rating = machine.run("systemd-analyze security --no-pager wtmpdb-exporter.service | grep Overall")
     assert float(re.findall(r"[\d.]+", rating)[0]) < 2
 
