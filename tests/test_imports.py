@@ -110,6 +110,12 @@ def test_recorder(tmp_path: Path) -> None:
     assert str(drain(str(tmp_path / "wtmp.db"), str(spool), system=Machine())) == "0 opened, 0 closed"
 
 
+def test_resident_recorder() -> None:
+    """What stays in the memory of the resident recorder is the standard library's cheap part: of what is heavy only what `signal` brings along."""
+    modules = loaded("import wtmpdb.cli.recorder, wtmpdb.recorder.server")
+    assert (modules - BASE) & HEAVY == {"enum"}
+
+
 def test_package() -> None:
     """Importing the package costs nothing, and its public names come when they are asked for."""
     assert loaded("import wtmpdb") - NOTHING == {"wtmpdb", "__future__"}

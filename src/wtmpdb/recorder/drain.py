@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 BATCH = 1000
 """How many events go into one transaction: enough to share its cost, few enough that no other writer waits long."""
 
-
 CACHE = 2000
 """Kilobytes of the history that are kept in memory: what a batch touches, not more, since the connection stays open."""
 
