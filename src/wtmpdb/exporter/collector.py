@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _CLASSES = frozenset(
     ("user", "user-early", "user-light", "user-early-light", "user-incomplete", "greeter", "lock-screen", "background", "background-light")
 ) | {"manager", "manager-early", "none"}
-_TYPES = frozenset(("unspecified", "tty", "x11", "wayland", "mir", "web"))
 
 
 class Wishes(NamedTuple):
@@ -143,12 +142,11 @@ class Sessions(Collector):
 
 
 def _kind(session: Session) -> tuple[str, str, str]:
-    """Return class, type and whether it came from elsewhere, as logind calls them; where logind knows nothing of it, as it would."""
+    """Return class, type and whether it came from elsewhere, in logind's words."""
     display = any((text or b"").startswith(b":") for text in (session.tty, session.host))
     kind = getattr(session, "kind", None) or "user"
-    type_ = getattr(session, "type", None) or ("x11" if display else "tty" if session.tty else "unspecified")
-    remote = bool(session.host) and not display
-    return kind if kind in _CLASSES else OTHER, type_ if type_ in _TYPES else OTHER, str(remote).lower()
+    type_ = "x11" if display else "tty" if session.tty else "unspecified"
+    return kind if kind in _CLASSES else OTHER, type_, str(bool(session.host) and not display).lower()
 
 
 def _each(sessions: list[Session], most: int) -> Iterable[Metric]:

@@ -31,7 +31,7 @@ class Kind(NamedTuple):
 
 
 METRICS = {
-    "sessions": Kind(GAUGE, ("class", "type", "remote"), "Sessions that are open now, by their class and type as logind has them."),
+    "sessions": Kind(GAUGE, ("class", "type", "remote"), "Sessions that are open now, by class, type and whether they came from elsewhere."),
     "users": Kind(GAUGE, (), "Different users who are logged in now."),
     "session_oldest_start_timestamp_seconds": Kind(GAUGE, (), "When the oldest of the open sessions began."),
     "session_starts_total": Kind(COUNTER, ("service",), "Sessions that were opened, by PAM service."),
