@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from support import NOON, SECOND, make_file
+from wtmpdb.__main__ import main
 from wtmpdb.errors import WtmpdbError
 from wtmpdb.exporter.collector import Sessions, Wishes
 from wtmpdb.exporter.compat import UnixUsers
@@ -141,3 +142,11 @@ def test_bytes_that_are_not_utf8(tmp_path: Path, expose: Expose) -> None:
     found = expose(Sessions(Utmp(str(path)), Wishes(per_user=True)))
     names = {name.removeprefix("user_sessions{user=").removesuffix("}") for name in found if name.startswith("user_sessions")}
     assert names == {"\\377", "\\376", 'a"b', "a\\012b", "a\\134b", "é"}
+
+
+def test_nothing_is_written_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --textfile a source that cannot be read ends the command with 1, and leaves no file."""
+    words = ["exporter", "--compat.unix-user-exporter", f"--utmp-path={tmp_path}/none", "--textfile", str(tmp_path)]
+    assert main(["wtmpdb", *words]) == 1
+    assert capsys.readouterr().err == f"wtmpdb exporter: {tmp_path}/none: No such file or directory\n"
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ The values are of this moment, and right: every record is read, of whatever layo
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ class UnixUsers(Collector):
         """Ask ``source``; show ``most`` values of a label at most."""
         self._source = source
         self._most = most
+        self._lock = threading.Lock()
 
     def describe(self) -> Iterable[Metric]:
         """Yield what can come, without samples."""
@@ -44,7 +46,8 @@ class UnixUsers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics. Raises WtmpdbError while the source cannot be read: these four have no way to say so, and those of before are stale."""
-        sessions = self._source.read().sessions
+        with self._lock:
+            sessions = self._source.read().sessions
         total, info, count, by_ip = _families()
         total.add_metric((), len(sessions))
         seen = {

@@ -96,7 +96,7 @@ class WebConfig:
         """Read the file at ``path``. Raises WtmpdbError when it is not right."""
         self._path = path
         self._lock = threading.Lock()
-        self._seen: dict[str, object] = {path: None}  # what each file looked like just before it was read
+        self._seen: dict[str, object] = {path: "not yet"}  # what each file looked like just before it was read
         self._error: WtmpdbError | None = None
         self._guard = _OPEN
         self._guard = self.guard()
