@@ -19,11 +19,14 @@ BENCHMARKS = {
     "drain": "10,000 letters from the spool into a fresh database",
     "recorder": "the resident recorder: from login to row, bursts against Debian's C module, memory",
     "startup": "last -n 10, against Python itself",
+    "who": "who, against Python itself",
     "listing": "last of everything to a pipe, against util-linux; peak memory",
     "c_file": "the same on a file as the C tools make it: no side tables, no indexes",
     "legacy": "last -f of an old file, against util-linux; the newest ten lines, against Python itself; memory",
+    "varlink": "reading a million rows through the recorder: its memory, and logins meanwhile",
     "import": "import of an old file, against a plain executemany of its rows; who waits meanwhile",
     "exporter": "a scrape of metrics: the first, those after it, of a utmp file; resident memory",
+    "query": "lastlog and stats, with the import of SQLAlchemy",
     "imports": "what our own modules cost when they are imported",
 }
 MILLION = 1_000_000

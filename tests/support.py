@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from wtmpdb.logind import Login
+
 SECOND = 1_000_000
 HOUR = 3600 * SECOND
 NOON = 1_709_294_400 * SECOND
@@ -42,8 +44,13 @@ class Machine(System):
         users: Mapping[bytes, int] | None = None,
         ttys: Mapping[bytes, int] | None = None,
         login_uids: Mapping[int, int] | None = None,
+        terminals: Mapping[int, bytes] | None = None,
+        logins: Iterable[Login] = (),
     ) -> None:
-        """Take processes as ids and their starts, ids that may not be looked at, users, ttys and the logins of processes with uids."""
+        """Take processes as ids and their starts, ids that may not be looked at, users, ttys and the logins of processes with uids.
+
+        ``terminals`` are those of processes, ``logins`` what logind knows.
+        """
         self.key = key
         self.boot = boot
         self.processes = dict(processes or {})
@@ -51,6 +58,8 @@ class Machine(System):
         self.users = dict(users or {})
         self.ttys = dict(ttys or {})
         self.login_uids = dict(login_uids or {})
+        self.terminals = dict(terminals or {})
+        self.known_logins = list(logins)
 
     def boot_id(self) -> str:
         return self.key.partition("/")[0]
@@ -77,13 +86,24 @@ class Machine(System):
         return self.processes.get(pid)
 
     def process_lives(self, pid: int, start: int | None) -> bool | None:
-        return None if pid in self.hidden else self.processes.get(pid) == start
+        if pid in self.hidden:
+            return None
+        return pid in self.processes and start in (None, self.processes[pid])
 
     def user_id(self, name: bytes) -> int | None:
         return self.users.get(name)
 
     def tty_owner(self, tty: bytes) -> int | None:
         return self.ttys.get(tty)
+
+    def terminal(self, pid: int) -> bytes | None:
+        return self.terminals.get(pid)
+
+    def tty_use(self, tty: bytes) -> tuple[bool, int] | None:
+        return (True, self.boot) if tty in self.ttys else None
+
+    def logins(self) -> list[Login]:
+        return self.known_logins
 
     def login_uid(self, pid: int) -> int | None:
         return self.login_uids.get(pid)

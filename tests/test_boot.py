@@ -190,6 +190,16 @@ class TestAskingSystemd:
         systemctl.chmod(0o755)
         assert boot._ask_systemd("SoftRebootsCount", "UserspaceTimestampMonotonic") == {"SoftRebootsCount": 2}
 
+    def test_run_level(self, systemctl: Path) -> None:
+        """The run level is that of the highest target that was reached, since then."""
+        block = "Id={}.target\nActiveState={}\nActiveEnterTimestampMonotonic={}\n"
+        reached = [("graphical", "inactive", 0), ("multi-user", "active", 5 * SECOND), ("rescue", "active", 3 * SECOND)]
+        systemctl.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(block.format(*unit) for unit in reached) + "END\n")
+        systemctl.chmod(0o755)
+        level, since = boot.run_level() or ("", 0)
+        assert level == "3"
+        assert abs(since - (time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + 5) * SECOND) < SECOND
+
     def test_absent(self, systemctl: Path) -> None:
         """Without systemctl there are no answers."""
         assert not systemctl.exists()

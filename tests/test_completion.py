@@ -15,12 +15,13 @@ from typing import NoReturn
 import pytest
 
 from wtmpdb.__main__ import COMMANDS, NAMES, module_of
-from wtmpdb.cli.last import OPTIONS
+from wtmpdb.cli import last, who
 
 ROOT = Path(__file__).parent.parent
 COMPLETION = ROOT / "docs" / "completion" / "wtmpdb"
 BASH = shutil.which("bash", path="/usr/bin:/bin")
 
+SCANNED = {"last": last.OPTIONS, "lastb": last.OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
 pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
 
 DRIVER = """
@@ -62,7 +63,7 @@ def offered(programs: Path, *words: str, cwd: Path = ROOT) -> list[str]:
 def options(command: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Return the long options that a command has, from what it parses its arguments with."""
     if command in NAMES:
-        return {f"--{option.long}" for option in OPTIONS if option.long}
+        return {f"--{option.long}" for option in SCANNED[command] if option.long}
     found: set[str] = set()
 
     def catch(parser: argparse.ArgumentParser, *_: object) -> NoReturn:
@@ -99,11 +100,19 @@ def test_options_are_completed(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "setup", "--private", "--no-p") == ["--no-pam", "--no-private"]
 
 
-@pytest.mark.parametrize("words", [("-f", ""), ("-f", "wt"), ("-xf", "wt"), ("--file", "wt"), ("--file", "=", "wt"), ("--file", "=")])
+@pytest.mark.parametrize(
+    "words", [("-f", ""), ("-f", "wt"), ("-xf", "wt"), ("--file", "wt"), ("--file", "=", "wt"), ("--file", "="), ("--failed", "wt")]
+)
 def test_files_are_offered(programs: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     """Where a file is to be named the files are offered, however the option is written."""
     (tmp_path / "wtmp.db").touch()
     assert offered(programs, "wtmpdb", "last", *words, cwd=tmp_path) == ["wtmp.db"]
+
+
+def test_users_are_offered(programs: Path) -> None:
+    """Where a user is to be named the accounts are offered."""
+    assert offered(programs, "wtmpdb", "stats", "--user", "roo") == ["root"]
+    assert offered(programs, "wtmpdb", "lastlog", "--user", "=", "roo") == ["root"]
 
 
 def test_directories_are_offered(programs: Path, tmp_path: Path) -> None:
@@ -138,3 +147,4 @@ def test_layouts_and_formats_are_offered(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "last", "--layout", "glibc-40") == ["glibc-400"]
     assert offered(programs, "wtmpdb", "import", "--byte-order", "b") == ["big"]
     assert offered(programs, "wtmpdb", "export", "--format", "") == ["wtmp", "utmpdump", "json", "csv"]
+    assert offered(programs, "wtmpdb", "setup", "--others", "") == ["own", "all", "none"]

@@ -25,7 +25,7 @@ import pytest
 from support import SECOND, make_file
 from wtmpdb import __version__, schema
 from wtmpdb.__main__ import COMMANDS, NAMES, main, module_of
-from wtmpdb.cli.last import OPTIONS
+from wtmpdb.cli import last, who
 from wtmpdb.installation import places
 from wtmpdb.installation.ledger import OPTIONS as REMEMBERED
 from wtmpdb.log import DATABASE
@@ -40,6 +40,7 @@ OPERATORS = ROOT / "docs" / "operators.md"
 SOURCES = sorted(MAN.glob("*.md"))
 PAGES = sorted(page for page in MAN.glob("*.[18]") if not page.read_text().startswith(".so "))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+SCANNED = {"last": last.OPTIONS, "lastb": last.OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
 SHARED = {"boottime": "boot", "shutdown": "boot"}  # commands that are described in the page of another
 
 # The history that the examples in README.md are from.
@@ -122,7 +123,7 @@ class Caught(BaseException):
 def options_of(command: str) -> set[str]:
     """Return the options that a command has, from what it parses its arguments with."""
     if command in NAMES:
-        return {dash + name for option in OPTIONS for dash, name in (("-", option.short), ("--", option.long)) if name}
+        return {dash + name for option in SCANNED[command] for dash, name in (("-", option.short), ("--", option.long)) if name}
 
     def catch(parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         raise Caught(parser)
@@ -178,8 +179,8 @@ class TestManPages:
         assert "\nExample" in capsys.readouterr().out
 
     @pytest.mark.parametrize("command", NAMES)
-    def test_options_of_last(self, command: str) -> None:
-        """The pages of `last` and `lastb` describe the options that they have, and no others."""
+    def test_options_of_names(self, command: str) -> None:
+        """The pages of `last`, `lastb` and `who` describe the options that they have, and no others."""
         assert described(page_of(command)) == options_of(command)
 
     @pytest.mark.parametrize("page", sorted({page_of(command) for command in COMMANDS if command not in NAMES}), ids=lambda page: page.name)
@@ -265,7 +266,7 @@ class TestExamples:
         environment = {**os.environ, "TZ": "UTC", "LC_ALL": "C.UTF-8"}
         for line, shown in examples(document):
             _, command, *words = shlex.split(line)
-            history = [] if "-f" in words or command in ("check", "dump") else ["-f", str(demo)]
+            history = [] if "-f" in words or command in ("check", "dump", "who", "users") else ["-f", str(demo)]
             run = [sys.executable, "-m", "wtmpdb", command, *history, *words]
             ran = subprocess.run(run, env=environment, cwd=demo.parent, capture_output=True, text=True, timeout=60, check=False)
             assert (ran.stdout, ran.stderr) == (shown, ""), line

@@ -85,6 +85,24 @@ def test_last(history: Path, words: list[str]) -> None:
     assert not extra & HEAVY
 
 
+@pytest.mark.parametrize("words", [[], ["-q"], ["-uHT"], ["-b"], ["-s", "am", "i"]])
+def test_who(history: Path, words: list[str]) -> None:
+    """`who` loads as little as `last`."""
+    code = "import wtmpdb.log; wtmpdb.log.DATABASE = sys.argv[1]; from wtmpdb.__main__ import main; main(['wtmpdb', 'who', *sys.argv[2:]])"
+    modules = loaded(code, str(history), *words)
+    assert {name for name in modules - BASE if not name.startswith("wtmpdb")} <= ALLOWED | {"_locale", "errno"}  # both are built in
+    assert "wtmpdb.listing.text" not in modules
+
+
+@pytest.mark.parametrize("words", [[], ["-q"], ["-a"]])
+def test_who_of_an_old_file(words: list[str]) -> None:
+    """`who` of an old file does without SQLite."""
+    path = Path(__file__).parent / "data" / "docs" / "wtmp"
+    modules = loaded("from wtmpdb.__main__ import main; main(['wtmpdb', 'who', *sys.argv[1:]])", str(path), *words)
+    assert not modules & HEAVY
+    assert "sqlite3" not in modules
+
+
 @pytest.mark.parametrize("words", [["-n", "10"], ["-x"], ["-F", "alice", "-s", "yesterday"], ["-aw"]])
 @pytest.mark.parametrize("command", ["last", "lastb"])
 def test_last_of_an_old_file(command: str, words: list[str]) -> None:
@@ -134,11 +152,11 @@ LAYERS = (
     ("cli", "pyutmp"),
     ("doctor",),
     ("installation", "exporter"),
-    ("home", "query"),
+    ("home", "query", "remote"),
     ("recorder", "listing", "legacy"),
     ("live", "boot", "audit", "migration"),
     ("history", "log", "spool"),
-    ("connection", "scan", "system"),
+    ("connection", "scan", "system", "logind"),
     ("faults",),
     ("schema",),
     ("event", "timespec", "entry"),
@@ -160,6 +178,30 @@ def test_arrows() -> None:
                 if LEVEL.get(there, LEVEL["__init__"]) < LEVEL[here] and not in_type_checking(path, node):
                     wrong.append(f"{path.relative_to(PACKAGE)} imports {target}")
     assert wrong == []
+
+
+def test_who_sees_the_questions() -> None:
+    """What is run all the time, or in a hurry, does not reach the questions, not even by an import that waits in a function."""
+    modules = {module_name(path): path for path in PACKAGE.rglob("*.py")}
+    roots = [f"wtmpdb.cli.{name}" for name in ("last", "lastb", "who", "boot", "boottime", "shutdown", "recorder", "exporter")]
+    roots += [name for name in modules if name.split(".")[1:2] in (["recorder"], ["exporter"], ["live"], ["home"])]
+    seen, waiting = set[str](), [name for name in roots if name in modules]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for node in ast.walk(ast.parse(modules[name].read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not in_type_checking(modules[name], node):
+                targets = {node.module, *(f"{node.module}.{part.name}" for part in node.names)}
+                waiting += targets & modules.keys()
+    assert {name for name in seen if name.startswith("wtmpdb.query")} == set()
+    assert {"wtmpdb.log", "wtmpdb.history", "wtmpdb.recorder.drain"} <= seen
+
+
+def module_name(path: Path) -> str:
+    """Return the dotted name of a module of ours."""
+    return ".".join(["wtmpdb", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
 
 
 def imported(node: ast.AST) -> list[str]:

@@ -149,7 +149,7 @@ class TestFile:
         make_file(path, [])
         path.chmod(0o600)
         path.parent.chmod(0o755)
-        assert run_as_nobody(lambda: Log.read(str(path))) == "LogError: Permission denied"
+        assert run_as_nobody(lambda: Log.read(str(path))) == "DeniedLogError: Permission denied"
 
     @ROOT_ONLY
     def test_wal_read_by_anybody(self, path: Path) -> None:
@@ -668,3 +668,28 @@ def test_c_table_is_that_of_c() -> None:
     assert ours.execute(question).fetchall() == theirs.execute(question).fetchall()
     ours.close()
     theirs.close()
+
+
+def test_open_rows_of_a_boot(tmp_path: Path) -> None:
+    """With the key of a boot those open rows are left out that were written before it and began before it, and no others."""
+    path = str(tmp_path / "wtmp.db")
+    with Log.write(path) as log:
+        log.apply([opened("crashed", NOON - 5, boot="old"), opened("wrong-clock-before", NOON + 5, boot="old")])
+        log.begin_boot("new", NOON, user="reboot", kernel="6.1")
+        log.apply([opened("alice", NOON + 9, boot="new"), opened("wrong-clock", 5, boot="new")])
+        users = [row[1].decode() for row in log.open_rows("new") if row[8] == 3]
+        assert users == ["alice", "wrong-clock-before", "wrong-clock"]
+        assert len(log.open_rows("unknown")) == len(log.open_rows()) == 5
+
+
+def test_openings_of_open_rows(tmp_path: Path) -> None:
+    """What is known of the process behind an open row is the same, whether all open rows were asked for before or not."""
+    path = str(tmp_path / "wtmp.db")
+    with Log.write(path) as log:
+        log.apply([opened("alice", pid=5, start=6, session="c7")])
+    with Log.read(path) as log, Log.read(path) as other:
+        ((ident, login),) = ((row[7], row[5]) for row in log.open_rows())
+        for opening in (log.opening(ident, login), other.opening(ident, login)):
+            assert opening is not None
+            assert (opening.boot, opening.pid, opening.start, opening.xdg_session) == (BOOT_KEY, 5, 6, "c7")
+        assert log.opening(ident, login + 1) is None

@@ -42,7 +42,7 @@ def test_wrong_command(words: list[str], what: str, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in NAMES])
 def test_wrong_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong option of any command but `last` and `lastb` ends with 2."""
+    """A wrong option of any command but `last`, `lastb` and `who` ends with 2."""
     assert main(["wtmpdb", command, "--no-such-option"]) == 2
     assert f"wtmpdb {command}: error: " in capsys.readouterr().err
 

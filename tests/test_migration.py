@@ -600,7 +600,7 @@ class TestIndexes:
 
     def test_big_file(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A big file gets its indexes only when they are asked for, each in a transaction of its own, after which others can write."""
-        monkeypatch.setattr(log, "_INDEX_AT_ONCE", 2)
+        monkeypatch.setattr(log, "INDEX_AT_ONCE", 2)
         make_file(path, ROWS, ours=False)
         bring_up_to_date(str(path))
         assert not set(self.NAMES) & {name for _, name, _, _ in layout(path)}

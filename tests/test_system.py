@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -106,6 +108,51 @@ def test_ttys(system: System) -> None:
     assert system.tty_owner(b"null") == 0
     for name in (b"ssh", b"", b"../etc/passwd", b"a\0b", b"x" * 5000):
         assert system.tty_owner(name) is None
+
+
+SHELL = """
+import os, pty, sys, time
+for _ in range(int(sys.argv[1])):
+    if os.fork():
+        os.wait()
+        sys.exit()
+pid, terminal = pty.fork()
+print(os.read(terminal, 100).decode().strip() if pid else os.ttyname(0), flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize(("between", "seen"), [(0, True), (1, True), (2, False)])
+def test_terminal_below(system: System, between: int, *, seen: bool) -> None:
+    """The terminal of a session is that of its nearest process that has one, as far below as a shell is below sshd's monitor, and no farther."""
+    command = [sys.executable, "-c", SHELL, str(between)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout
+        name = process.stdout.readline().strip()
+        found = system.terminal(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert found == (name.removeprefix("/dev/").encode() if seen else None)
+
+
+def test_title(system: System) -> None:
+    """A process is called by what it calls itself; one that is not there by nothing."""
+    with subprocess.Popen([sys.executable, "-c", "input()", "sshd: alice@notty "], stdin=subprocess.PIPE) as process:
+        assert system.title(process.pid).endswith(b"\0sshd: alice@notty")
+        process.kill()
+    assert system.title(2**31 - 1) == b""
+
+
+def test_use_of_a_terminal(system: System) -> None:
+    """A terminal tells whether others may write to it, and when it was last read from; what is no device tells nothing."""
+    ours, theirs = os.openpty()
+    name = os.ttyname(theirs)
+    os.chmod(name, 0o620)
+    assert system.tty_use(name.removeprefix("/dev/").encode()) == (True, os.stat(name).st_atime_ns // 1000)
+    os.chmod(name, 0o600)
+    assert (system.tty_use(name.removeprefix("/dev/").encode()) or (True, 0))[0] is False
+    os.close(ours)
+    os.close(theirs)
+    assert system.tty_use(b"pts/no-such") is None
 
 
 def test_login_uids(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,11 @@ from wtmpdb.errors import WtmpdbError, complain
 COMMANDS = {
     "last": "show who was logged in, and when the machine was started and stopped",
     "lastb": "show failed logins",
+    "who": "show who is on now",
+    "users": "show the names of who is on now, in a line",
+    "uptime": "show how long the machine is up, and how long it was before",
+    "lastlog": "show the last login of each account, and the last that failed",
+    "stats": "sum the history up: days, users, hosts, the longest sessions, crashes",
     "dump": "print the records of an old file as text, and make such files of text",
     "check": "look for signs of damage and tampering in old files",
     "export": "write the history as a file of old, as JSON or as a table",
@@ -23,7 +28,7 @@ COMMANDS = {
     "exporter": "serve metrics to Prometheus",
     "recorder": "move what logins left in the spool into the history (done by a service)",
 }
-NAMES = ("last", "lastb")  # of links to this program that stand for a command
+NAMES = ("last", "lastb", "who")  # of links to this program that stand for a command
 
 INTERRUPTED = 1
 BROKEN_PIPE = 141  # as the shell says of a program that died of SIGPIPE

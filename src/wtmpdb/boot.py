@@ -29,6 +29,8 @@ PATIENCE = 15.0
 CORRECT_FROM = 2 * SECOND
 """A clock that was wrong by less than this at boot is not worth a correction."""
 
+_RUN_LEVELS = {"graphical.target": "5", "multi-user.target": "3", "rescue.target": "1"}
+
 
 class Now:
     """The boot that we run in: its key, when it began (µs since the epoch), and whether it is a soft reboot."""
@@ -49,7 +51,7 @@ def this_boot(system: System) -> Now:
     began = system.boot_time()
     userspace = answers.get("UserspaceTimestampMonotonic", 0)
     if soft_reboots and userspace:  # the kernel went on; systemd alone knows when its user space began anew
-        began = now() - (time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 - userspace)
+        began = _at(userspace)
     return Now(_key(system, soft_reboots), began, soft=soft_reboots > 0)
 
 
@@ -125,15 +127,42 @@ def began(database: str | None = None) -> int:
     return boots[-1].login
 
 
+def run_level() -> tuple[str, int] | None:
+    """Return the run level that systemd's targets stand for (runlevel(8)), and since when (µs); None where systemd does not tell."""
+    answer = _systemctl("--property=Id", "--property=ActiveState", "--property=ActiveEnterTimestampMonotonic", *_RUN_LEVELS)
+    units = [dict(line.split("=", 1) for line in unit.splitlines() if "=" in line) for unit in answer.split("\n\n")]
+    for unit in units:
+        since = unit.get("ActiveEnterTimestampMonotonic", "")
+        if unit.get("ActiveState") == "active" and unit.get("Id") in _RUN_LEVELS and since.isdigit():
+            return _RUN_LEVELS[unit["Id"]], _at(int(since))
+    return None
+
+
+def _at(monotonic: int) -> int:
+    """Return the time of the system's clock at a moment of CLOCK_MONOTONIC (µs)."""
+    return now() - (time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 - monotonic)
+
+
 def _ask_systemd(*properties: str) -> dict[str, int]:
     """Return those properties of systemd that are numbers; nothing where systemd is not running or does not know them."""
-    command = ["systemctl", "show", *(f"--property={name}" for name in properties)]
-    try:
-        answer = subprocess.run(command, capture_output=True, timeout=10, check=False, text=True, env={"PATH": "/usr/bin:/bin"})  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    pairs = (line.partition("=") for line in answer.stdout.splitlines())
+    pairs = (line.partition("=") for line in _systemctl(*(f"--property={name}" for name in properties)).splitlines())
     return {name: int(value) for name, _, value in pairs if value.isdigit()}
+
+
+def _systemctl(*words: str) -> str:
+    """Return what `systemctl show` says; nothing where systemd is not running."""
+    try:
+        answer = subprocess.run(  # noqa: S603 - our own words
+            ["systemctl", "show", *words],  # noqa: S607 - found in the path below
+            capture_output=True,
+            timeout=10,
+            check=False,
+            text=True,
+            env={"PATH": "/usr/bin:/bin"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout
 
 
 def _leave_key(key: str) -> None:

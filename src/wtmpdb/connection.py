@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 
-from wtmpdb.errors import LogError, NoLogError
+from wtmpdb.errors import DeniedLogError, LogError, NoLogError
 from wtmpdb.faults import explained
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def prepare_to_write(path: str, connection: sqlite3.Connection) -> None:
 
 
 def look_at(path: str) -> None:
-    """Raise NoLogError when there is no file at ``path``, LogError when there is something else, or a file that may not be read."""
+    """Raise NoLogError when there is no file at ``path``, DeniedLogError when it may not be read, LogError when there is something else."""
     try:
         facts = os.stat(path)
     except (OSError, ValueError) as error:
@@ -75,7 +75,7 @@ def look_at(path: str) -> None:
     if not stat.S_ISREG(facts.st_mode):
         raise LogError(f"{path}: is a directory" if stat.S_ISDIR(facts.st_mode) else f"{path}: not a regular file")
     if not os.access(path, os.R_OK):
-        raise LogError(f"{path}: Permission denied", "root may read it, and members of its group")
+        raise DeniedLogError(f"{path}: Permission denied", "root may read it, and members of its group")
 
 
 def create(path: str) -> None:

@@ -23,6 +23,10 @@ class NoLogError(LogError):
     """There is no file of history (yet)."""
 
 
+class DeniedLogError(LogError):
+    """The history is not for whoever asks to see."""
+
+
 class BusyLogError(LogError):
     """Somebody else has locked the file for longer than we wait."""
 

@@ -11,6 +11,9 @@ LETTER_LIMIT = 16_384
 OPENED = "opened"
 CLOSED = "closed"
 
+UNMADE = "ssh"
+"""The tty that sshd tells PAM: the terminal is made later, or never."""
+
 _TEXTS = {"user": 256, "tty": 64, "host": 255, "service": 64, "session": 32}  # the most bytes of each
 _NUMBERS = frozenset(("time", "opened", "pid", "start"))
 _WORDS = {"key": frozenset(b"0123456789abcdef"), "boot": frozenset(b"0123456789abcdef-/")}

@@ -14,7 +14,7 @@ from wtmpdb import schema
 from wtmpdb.connection import Transaction, connect, create, look_at, prepare_to_write
 from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
 from wtmpdb.errors import DamagedLogError
-from wtmpdb.event import OPENED
+from wtmpdb.event import OPENED, UNMADE
 from wtmpdb.faults import explained
 from wtmpdb.scan import newest_first
 
@@ -35,7 +35,12 @@ DATABASE = "/var/lib/wtmpdb/wtmp.db"
 FAILED = "/var/lib/wtmpdb/btmp.db"
 """The failed logins of this machine: the same table, in which each attempt is a row whose logout is its login."""
 
-_INDEX_AT_ONCE = 100_000  # a file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait
+INDEX_AT_ONCE = 100_000
+"""A file with more rows than this gets its indexes from `wtmpdb.migration.add_indexes`, not while logins wait."""
+
+_OPENING = "boot_key, pid, start_ticks, xdg_session"
+
+_AT_ONCE = 10_000_000  # µs that lie at most between two ends of which sshd wrote one in place of the other
 
 WRITTEN, ADOPTED, REOPENED, KNOWN = "written", "adopted", "reopened", "known"
 """What `Log.begin_boot` did."""
@@ -56,15 +61,16 @@ class Boot:
 
 
 class Opening:
-    """What is known of the process that opened a session: boot key, process id, start in clock ticks since the kernel's boot."""
+    """What is known of the process that opened a session: boot key, process id, start in clock ticks since the kernel's boot, logind's session."""
 
-    __slots__ = ("boot", "pid", "start")
+    __slots__ = ("boot", "pid", "start", "xdg_session")
 
-    def __init__(self, boot: str | None, pid: int | None, start: int | None) -> None:
-        """Keep the three."""
+    def __init__(self, boot: str | None, pid: int | None, start: int | None, xdg_session: str | None = None) -> None:
+        """Keep the four."""
         self.boot = boot
         self.pid = pid
         self.start = start
+        self.xdg_session = xdg_session
 
 
 class Applied:
@@ -93,6 +99,7 @@ class Log:
         self.path = path
         self._db = connection
         connection.text_factory = bytes
+        self._openings: dict[tuple[int, int], Opening | None] = {}  # of the open rows: who asks for these asks for those next
 
     @classmethod
     def read(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
@@ -152,12 +159,31 @@ class Log:
             for row in chunk:
                 yield entry_of(row)
 
-    def open_rows(self) -> list[Row]:
-        """Return the rows without a logout, newest first. Costs what is open, not what is in the file; without our indexes the file is read."""
+    def open_rows(self, boot: str | None = None) -> list[Row]:
+        """Return the rows without a logout, newest first. Costs what is open, not what is in the file; without our indexes the file is read.
+
+        With the key of a ``boot`` that has a row, rows are left out that were both written before it and began before it: what is open in a file of
+        many years is mostly what crashes left behind.
+        """
         if not self._has("table", "wtmp"):
             return []
-        found = self._all(f"SELECT {schema.ROW} FROM wtmp WHERE Logout IS NULL ORDER BY Login DESC, ID DESC", ())  # noqa: S608 - constants
-        return [clean(row) for row in found]
+        where, began = "Logout IS NULL", self._began(boot)
+        if began:
+            where += " AND (+ID > ? OR +wtmp.Login >= ?)"  # the plus keeps to the index of open rows
+        found = self._all(f"SELECT {schema.ROW} FROM wtmp WHERE {where} ORDER BY Login DESC, ID DESC", began)  # noqa: S608 - constants
+        rows = [clean(row) for row in found]
+        self._openings = {(row[7], row[5]): None for row in rows}
+        if self._has("table", "session"):
+            join = "wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login"
+            found = self._all(f"SELECT ID, wtmp.Login, {_OPENING} FROM {join} WHERE {where}", began)  # noqa: S608 - constants
+            self._openings |= {(ident, login): _opening(*values) for ident, login, *values in found}
+        return rows
+
+    def _began(self, boot: str | None) -> tuple[int, ...]:
+        """Return ID and login of a boot, nothing when it has no row."""
+        if boot is None or not self._has("table", "boot"):
+            return ()
+        return next(iter(self._all("SELECT entry_id, login FROM boot WHERE boot_key = ?", (boot,))), ())
 
     def begins(self) -> int | None:
         """Return the login of the oldest row in µs, or None when there is none."""
@@ -181,15 +207,21 @@ class Log:
             for ident, login, logout, kernel, key in found
         ]
 
+    def boot_key(self, ident: int, login: int) -> str | None:
+        """Return the key of the boot that the row tells of, or None for a row that C or an import made."""
+        if not self._has("table", "boot"):
+            return None
+        found = self._all("SELECT boot_key FROM boot WHERE entry_id = ? AND login = ?", (ident, login))
+        return _word(found[0][0]) if found else None
+
     def opening(self, ident: int, login: int) -> Opening | None:
         """Return what is known of the process behind the row, or None for a row that C or an import made."""
+        if (ident, login) in self._openings:
+            return self._openings[ident, login]
         if not self._has("table", "session"):
             return None
-        found = self._all("SELECT boot_key, pid, start_ticks FROM session WHERE entry_id = ? AND login = ?", (ident, login))
-        if not found:
-            return None
-        pid, start = (value if type(value) is int else None for value in found[0][1:])
-        return Opening(_word(found[0][0]), pid, start)
+        found = self._all(f"SELECT {_OPENING} FROM session WHERE entry_id = ? AND login = ?", (ident, login))  # noqa: S608 - a constant
+        return _opening(*found[0]) if found else None
 
     def _has(self, kind: str, name: str) -> bool:
         return bool(self._all("SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))
@@ -247,7 +279,10 @@ class Log:
         if session is None:
             self._insert(event, event.time)
         elif session[3] is None:
-            self._give_back(*session[:2])
+            if event.tty == UNMADE:
+                self._take_back(event)
+            else:
+                self._give_back(*session[:2])
             changed = self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ? AND Login = ?", (event.time, *session[:2]))
             if changed.rowcount:
                 self._db.execute("UPDATE session SET closed_by = ? WHERE session_key = ?", (event.id, event.key))
@@ -262,15 +297,31 @@ class Log:
         """Hand the logout that a row of ours has got from somebody else to the row that was meant.
 
         Debian 13's sshd closes the newest open row of its tty. When a su on that tty ends at the same moment and its letter has not been read yet,
-        that is the row of the su: the session around it, which is the newest that has no row in ``session``, would stay open for ever.
+        that is the row of the su: the session around it, which is the newest that has no row in ``session``, would stay open for ever. Where sshd's
+        row and ours have become one (`wtmpdb.recorder.merging`), its own letter closes it.
         """
         self._db.execute(
             "UPDATE wtmp SET Logout = ours.Logout FROM (SELECT Logout, TTY FROM wtmp WHERE ID = ? AND Login = ?) AS ours"
             " WHERE ours.Logout > 0 AND ID = (SELECT ID FROM wtmp WHERE Logout IS NULL AND Type = 3 AND TTY = ours.TTY AND Login <= ?"
             " AND Login >= coalesce((SELECT max(Login) FROM wtmp WHERE Type = 1 AND Login <= ?), Login)"
-            " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login) ORDER BY Login DESC LIMIT 1)",
+            " AND (Service = 'sshd' OR NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login))"
+            " ORDER BY Login DESC LIMIT 1)"
+            " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = wtmp.ID AND session.login = wtmp.Login)",
             (ident, login, login, login),
         )
+
+    def _take_back(self, event: Event) -> None:
+        """Open what sshd has closed in place of its own row, whose close this is: a su on its terminal, say, that was killed and has not ended.
+
+        A row of ours is closed by a letter; one on the terminal of this session that was closed at the same time by none was closed by sshd.
+        """
+        own = "SELECT ID, TTY FROM wtmp JOIN session ON entry_id = ID AND session.login = wtmp.Login WHERE session_key = ? AND TTY <> ?"
+        for ident, tty in self._db.execute(own, (event.key, UNMADE)).fetchall():
+            self._db.execute(
+                "UPDATE wtmp SET Logout = NULL WHERE (ID, Login) IN (SELECT entry_id, login FROM session WHERE closed_by IS NULL AND entry_id > ?"
+                " AND boot_key = ?) AND TTY = CAST(? AS TEXT) AND Logout BETWEEN ? AND ?",
+                (ident, event.boot, tty, event.time - _AT_ONCE, event.time + _AT_ONCE),
+            )
 
     def _insert(self, event: Event, logout: int | None) -> None:
         cursor = self._db.execute(
@@ -309,11 +360,15 @@ class Log:
         return found
 
     def _open_row_of_tty(self, event: Event) -> tuple[int, int] | None:
+        process = event.pid, event.start
         found: tuple[int, int] | None = self._db.execute(
             "SELECT ID, Login FROM wtmp WHERE coalesce(Logout, 0) = 0 AND Type = 3 AND Login <= ?"
             " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = ID AND session.login = wtmp.Login AND (pid <> ? OR start_ticks <> ?))"
-            " AND User = ? AND coalesce(TTY, '') = ? AND coalesce(Service, '') = ? ORDER BY Login DESC LIMIT 1",
-            (event.time, event.pid, event.start, event.user, event.tty or "", event.service or ""),
+            " AND User = ? AND coalesce(Service, '') = ? AND (coalesce(TTY, '') = ?"
+            # The terminal may have been made since it was told.
+            " OR ? AND EXISTS (SELECT 1 FROM session WHERE entry_id = ID AND session.login = wtmp.Login AND pid = ? AND start_ticks = ?))"
+            " ORDER BY Login DESC LIMIT 1",
+            (event.time, *process, event.user, event.service or "", event.tty or "", event.tty == UNMADE, *process),
         ).fetchone()
         return found
 
@@ -367,6 +422,19 @@ class Log:
             self._db.execute("UPDATE boot SET login = ? WHERE boot_key = ?", (time, key))
             return changed.rowcount == 1
 
+    # For programs of the C library, which ask the recorder
+
+    def add_row(self, type_: int, user: str, login: int, *, tty: str | None, host: str | None, service: str | None) -> int:
+        """Write a row that has not ended, ``login`` in µs; return its ID."""
+        insert = "INSERT INTO wtmp (Type, User, Login, TTY, RemoteHost, Service) VALUES (?, ?, ?, ?, ?, ?)"
+        with explained(self.path), self._transaction():
+            return self._db.execute(insert, (type_, user, login, tty, host, service)).lastrowid or 0
+
+    def end_row(self, ident: int, logout: int) -> bool:
+        """Write when the row ended (µs), whatever stood there; False when there is no such row."""
+        with explained(self.path), self._transaction():
+            return self._db.execute("UPDATE wtmp SET Logout = ? WHERE ID = ?", (logout, ident)).rowcount == 1
+
     # For an import, which gathers in temporary tables first
 
     def query(self, statement: str, values: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]  # columns of any type
@@ -397,11 +465,15 @@ def make_tables(execute: Callable[[str], Any]) -> None:
     for statement in schema.statements(sqlite3.sqlite_version_info):
         execute(statement)
     largest = execute("SELECT max(ID) FROM wtmp").fetchone()[0] or 0
-    if largest <= _INDEX_AT_ONCE:
+    if largest <= INDEX_AT_ONCE:
         for statement in schema.INDEXES:
             execute(statement)
     if execute("PRAGMA user_version").fetchone()[0] < schema.VERSION:
         execute(f"PRAGMA user_version = {schema.VERSION:d}")
+
+
+def _opening(boot: object, pid: object, start: object, xdg_session: object) -> Opening:
+    return Opening(_word(boot), pid if type(pid) is int else None, start if type(start) is int else None, _word(xdg_session))
 
 
 def _word(value: object) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from stat import S_IWGRP
 
 from wtmpdb.entry import SECOND
 
@@ -14,6 +15,14 @@ BOOT_KEY = "/run/wtmpdb/boot"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _CONTAINER = "/run/systemd/container"
 _LONGEST_KEY = 127
+_TTY, _START = 7, 22  # fields of /proc/PID/stat
+_PTS_MAJOR = 136  # devices.txt of the kernel
+_SHELL_BELOW = 2
+_MOST_CHILDREN = 64
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from wtmpdb.logind import Login
 
 
 class System:
@@ -57,10 +66,13 @@ class System:
 
     def process_start(self, pid: int) -> int | None:
         """Return the start of a process in clock ticks since the kernel's boot, or None when it cannot be seen (proc(5), stat, field 22)."""
+        return self._stat(pid, _START)
+
+    def _stat(self, pid: int, field: int) -> int | None:
         try:
             with open(f"/proc/{pid}/stat", "rb") as stat:
                 # The second field, the name, may hold anything, also blanks and parentheses.
-                return int(stat.read(4096).rpartition(b")")[2].split()[19])
+                return int(stat.read(4096).rpartition(b")")[2].split()[field - 3])
         except (OSError, IndexError, ValueError):
             return None
 
@@ -77,6 +89,39 @@ class System:
             pass
         return None
 
+    def terminal(self, pid: int) -> bytes | None:
+        """Return the pseudo terminal, as ``pts/0``, of a process or of the nearest below it, or None where none of them has one.
+
+        Only so far below as the shell of an ssh session is: sshd's monitor, which opens the session, has a child that has the shell.
+        """
+        pids = [pid]
+        for _ in range(_SHELL_BELOW + 1):
+            for one in pids:
+                device = self._stat(one, _TTY) or 0
+                if device >> 8 & 0xFFF == _PTS_MAJOR:
+                    return b"pts/%d" % (device & 0xFF | device >> 12 & 0xFFF00)
+            pids = [child for one in pids for child in _children(one)][:_MOST_CHILDREN]
+        return None
+
+    def title(self, pid: int) -> bytes:
+        """Return what a process calls itself (proc(5), cmdline), b"" where that cannot be seen."""
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                return file.read(4096).rstrip(b"\0 ")
+        except OSError:
+            return b""
+
+    def tty_use(self, tty: bytes) -> tuple[bool, int] | None:
+        """Tell whether others may write to a terminal, and when it was last read from (µs); None when there is no such device."""
+        found = _device(tty)
+        return (bool(found.st_mode & S_IWGRP), found.st_atime_ns // 1000) if found else None
+
+    def logins(self) -> list[Login]:
+        """Return the sessions that logind knows; none where it does not run."""
+        from wtmpdb import logind  # noqa: PLC0415 - only where the present counts
+
+        return logind.logins()
+
     def user_id(self, name: bytes) -> int | None:
         """Return the uid of a user, or None."""
         import pwd  # noqa: PLC0415 - only needed for rows without a process
@@ -88,12 +133,8 @@ class System:
 
     def tty_owner(self, tty: bytes) -> int | None:
         """Return the uid of the owner of a device in /dev, or None when there is no such device."""
-        if not tty or b"\0" in tty or b".." in tty:
-            return None
-        try:
-            return os.stat(b"/dev/" + tty).st_uid
-        except OSError:
-            return None
+        found = _device(tty)
+        return found.st_uid if found else None
 
     def login_uid(self, pid: int) -> int | None:
         """Return the uid that the login of a process set: 2**32 - 1 where none did, -1 where there is no number, None where there is no process."""
@@ -104,6 +145,24 @@ class System:
             return None
         except (OSError, ValueError):
             return -1
+
+
+def _children(pid: int) -> list[int]:
+    """Return the ids of the children of a process, as its first thread has them (proc(5), task/TID/children)."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:
+            return [int(word) for word in file.read(4096).split()[:_MOST_CHILDREN]]
+    except (OSError, ValueError):
+        return []
+
+
+def _device(tty: bytes) -> os.stat_result | None:
+    if not tty or b"\0" in tty or b".." in tty:
+        return None
+    try:
+        return os.stat(b"/dev/" + tty)
+    except OSError:
+        return None
 
 
 def _first_line(path: str) -> str:

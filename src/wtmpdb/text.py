@@ -32,6 +32,15 @@ def restore(stored: bytes) -> bytes:
     return b"".join(parts)
 
 
+def readable(raw: bytes) -> str:
+    """Return what was stored as text for anybody: a byte that is not UTF-8, and a zero, as octal escapes, all else as it stands."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = "".join(_escape(char) if 0xDC80 <= ord(char) <= 0xDCFF else char for char in raw.decode("utf-8", "surrogateescape"))  # noqa: PLR2004
+    return text.replace("\0", "\\000")
+
+
 def cut(text: bytes, limit: int) -> bytes:
     """Return at most ``limit`` bytes, never the first half of a UTF-8 character."""
     if len(text) <= limit:

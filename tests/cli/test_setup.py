@@ -36,6 +36,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     [
         ["--purge"],
         ["--undo", "--private"],
+        ["--undo", "--others", "own"],
+        ["--others", "some"],
         ["--undo", "--no-pam"],
         ["--undo", "--purge", "--last"],
         ["--unknown"],
@@ -56,9 +58,9 @@ def test_wrong_usage(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture
 
 def test_passes_on_what_was_said(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
     """Options that were said are passed on, those that were not stay open; the last line tells how it ended."""
-    assert main(["wtmpdb", "setup", "--private", "--no-pam", "--dry-run"]) == 0
+    assert main(["wtmpdb", "setup", "--private", "--others", "none", "--no-pam", "--dry-run"]) == 0
     asked = {"pam": False, "systemd": None, "import": None, "private": True, "all_sessions": None, "last": None, "recorder": None, "exporter": None}
-    assert calls == [("/", "/opt/wtmpdb", asked, {"dry": True})]
+    assert calls == [("/", "/opt/wtmpdb", asked, {"others": "none", "dry": True})]
     assert capsys.readouterr().out == "wtmpdb setup: nothing was changed\n"
     assert main(["wtmpdb", "setup"]) == 0
     assert capsys.readouterr().out == "wtmpdb setup: nothing to do: everything is in place\n"

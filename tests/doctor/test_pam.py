@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -167,6 +168,14 @@ class TestSshd:
         world.write("etc/pam.d/common-session", "session optional pam_wtmpdb_spool.so skip_if=ftp,sshd\n")
         assert "the module leaves it out" in one(said(list(pam.sshd(world.case())), OK))
         assert said(list(pam.services(world.case())), OK) == ["recorded: login, su; left out by skip_if: sshd; not recorded: cron -> "]
+
+    def test_by_both(self, world: World) -> None:
+        """Where the recorder stays it makes one row of both; then the module must not leave sshd out."""
+        world.debian_13()
+        world.write("var/lib/wtmpdb/setup.json", json.dumps({"options": {"recorder": True}, "directories": [], "files": [], "deeds": []}))
+        assert "the recorder makes one of both" in one(said(list(pam.sshd(world.case())), OK))
+        world.write("etc/pam.d/common-session", "session optional pam_wtmpdb_spool.so skip_if=sshd\n")
+        assert "(scp, sftp) have no row -> sudo wtmpdb setup, or remove skip_if=sshd" in one(said(list(pam.sshd(world.case())), PROBLEM))
 
     def test_by_nobody(self, world: World) -> None:
         """Where the module leaves sshd out, but sshd does not record, sessions have no row."""

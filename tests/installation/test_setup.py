@@ -161,6 +161,21 @@ def test_private_history(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not world.path("/var/lib/wtmpdb/private").exists()
 
 
+def test_what_others_may_see(world: World) -> None:
+    """What others may see of a private history is their own, until --others says otherwise, which is remembered; elsewhere it says nothing."""
+    said = world.path("/var/lib/wtmpdb/private")
+    world.set_up()
+    with pytest.raises(WtmpdbError, match="everybody may read the history: nothing was changed"):
+        world.show_others("none")
+    assert not said.exists()
+    world.set_up(private=True)
+    assert said.read_text() == "own\n"
+    world.show_others("none")
+    assert said.read_text() == "none\n"
+    assert world.set_up() == 0
+    assert said.read_text() == "none\n"
+
+
 def test_mode_that_somebody_has_chosen_stays(world: World) -> None:
     """A history that somebody has closed by hand is not opened to all by a setup that was told nothing of it."""
     world.set_up()

@@ -42,6 +42,10 @@ class World:
         """Run setup."""
         return setup.set_up(str(self.root), self.top, asked, dry=dry)
 
+    def show_others(self, what: str) -> int:
+        """Run setup, told only what others may see."""
+        return setup.set_up(str(self.root), self.top, {}, others=what)
+
     def undo(self, *, purge: bool = False, dry: bool = False) -> int:
         """Undo it."""
         return setup.undo(str(self.root), self.top, purge=purge, dry=dry)

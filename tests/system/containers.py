@@ -34,6 +34,22 @@ CACHE = Path(os.environ.get("WTMPDB_TEST_CACHE", "/var/cache/wtmpdb-tests"))
 PACKAGES = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,openssh-client,python3,python3-venv,pamtester,sudo,ca-certificates"
 C_PACKAGES = "wtmpdb libpam-wtmpdb gcc make libc6-dev libpam0g-dev"  # with what install.sh would have to bring, to save time
 
+# Debian builds these without varlink; from the same source, with it.
+BUILD_C = """
+sed "s/^deb /deb-src /" /etc/apt/sources.list >/etc/apt/sources.list.d/source.list
+apt-get {wait} update -qq
+apt-get install -y -qq --no-install-recommends dpkg-dev meson pkgconf libsqlite3-dev libaudit-dev libsystemd-dev
+cd /usr/src
+apt-get source -qq wtmpdb
+meson setup /usr/src/build wtmpdb-*/ -Dman=disabled
+ninja -C /usr/src/build
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+"""
+BUILT_C = "/usr/src/build"
+
+_STANDS_STILL = "-o Acquire::Check-Valid-Until=false"  # a mirror that does has a list of sid that has expired
+
 _PRIVATE = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
 WAIT = "echo ready; read -r end"
 _FROM_HOST = ("/etc/pip.conf", "/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt")
@@ -58,7 +74,10 @@ def until(found: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
 
 
 def debian(name: str) -> Path:
-    """Return the Debian called bookworm, trixie, sid, or trixie-peer (with the C project's packages); it is made where it is missing."""
+    """Return a Debian, made where it is missing: bookworm, trixie, sid, trixie-peer or sid-peer (with the C project's packages), or sid-varlink.
+
+    The last has the C project's programs in BUILT_C too, built so that they speak varlink.
+    """
     tree = CACHE / name
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
@@ -72,16 +91,16 @@ def debian(name: str) -> Path:
 
 
 def _make(name: str, path: Path) -> None:
-    suite, _, with_c = name.partition("-")
-    if with_c:
-        _made("cp", "-a", str(debian(suite)), str(path))
+    suite, _, kind = name.partition("-")
+    if kind:
+        _made("cp", "-a", str(debian("sid-peer" if kind == "varlink" else suite)), str(path))
         shutil.copy("/etc/resolv.conf", path / "etc/resolv.conf")
-        script = f"apt-get update -qq; apt-get install -y -qq --no-install-recommends {C_PACKAGES}; apt-get clean; rm -rf /var/lib/apt/lists/*"
+        install = f"apt-get {_STANDS_STILL} update -qq; apt-get install -y -qq --no-install-recommends"
+        script = BUILD_C.format(wait=_STANDS_STILL) if kind == "varlink" else f"{install} {C_PACKAGES}; apt-get clean; rm -rf /var/lib/apt/lists/*"
         _made("chroot", str(path), "env", "DEBIAN_FRONTEND=noninteractive", "sh", "-ec", script)
     elif shutil.which("mmdebstrap") is None:
         raise CannotError("mmdebstrap is not installed")
     else:
-        # A mirror that stands still has a list of sid that has expired.
         _made("mmdebstrap", "--variant=minbase", '--aptopt=Acquire::Check-Valid-Until "false"', f"--include={PACKAGES}", suite, str(path))
 
 

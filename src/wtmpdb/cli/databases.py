@@ -8,7 +8,7 @@ import os
 from wtmpdb.entry import SECOND, EntryType
 from wtmpdb.errors import LogError, NoLogError, complain
 from wtmpdb.history import History
-from wtmpdb.home import take_letters
+from wtmpdb.home import history, take_letters
 from wtmpdb.listing.text import SHORT, TextListing, trailer
 from wtmpdb.log import DATABASE, Log
 from wtmpdb.system import System
@@ -42,7 +42,7 @@ class Databases:
         self.listing = TextListing(wishes.style)
         for path in paths:
             try:
-                self._logs.append(Log.read(path))
+                self._logs.append(Log.read(path) if wishes.files else history(path))
             except LogError as error:
                 self.close()
                 raise LogError(f"cannot open {error}", error.hint or _hint(error, wishes)) from error

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import os
-import time
-from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
-from wtmpdb import timespec
+from wtmpdb.cli.moments import joined, since, until
 from wtmpdb.cli.output import Output
 from wtmpdb.cli.system_events import take_letters
-from wtmpdb.entry import SECOND
 from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.history import History
 from wtmpdb.legacy.errors import LegacyError
@@ -35,7 +33,6 @@ Examples:
   wtmpdb export --format json | jq                 what 'wtmpdb last --json' prints
 """
 
-_LARGEST = 2**63 - 1
 _HINT = "choose a layout with 64-bit times: --layout glibc-400"
 
 # What a file of old could not take as it is, in the order in which it is told; the last three make the exit status 1.
@@ -56,7 +53,7 @@ _LEFT_OUT = ("kinds", "nameless", "times")
 def run(words: Sequence[str], program: str) -> int:
     """Run the command."""
     parser = _parser(program)
-    wishes = parser.parse_args(list(_joined(words)))
+    wishes = parser.parse_args(list(joined(words)))
     form = _form(parser, wishes)
     if wishes.file is None and os.geteuid() == 0:
         take_letters(None, program)
@@ -82,33 +79,9 @@ def _parser(program: str) -> ArgumentParser:
     parser.add_argument("--format", choices=("wtmp", "utmpdump", "json", "csv"), default="wtmp", help="what to write (default: wtmp)")
     parser.add_argument("--layout", metavar="NAME", help="of the records (default: that of the C library of this machine)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write into this file instead of to the standard output")
-    parser.add_argument("-s", "--since", metavar="TIME", type=_since, help="only what began at this time or later")
-    parser.add_argument("-t", "--until", metavar="TIME", type=_until, help="only what began at this time or before")
+    parser.add_argument("-s", "--since", metavar="TIME", type=since, help="only what began at this time or later")
+    parser.add_argument("-t", "--until", metavar="TIME", type=until, help="only what began at this time or before")
     return parser
-
-
-def _since(text: str) -> int:
-    return min(_time(text), _LARGEST)
-
-
-def _until(text: str) -> int:
-    return min(_time(text) // SECOND * SECOND + SECOND - 1, _LARGEST - 1)  # the whole second, as in `last`
-
-
-def _time(text: str) -> int:
-    try:
-        return timespec.parse(text, int(time.time()))
-    except ValueError:
-        raise ArgumentTypeError(f'invalid time value "{text}"') from None
-
-
-def _joined(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words, times with the options that they belong to: argparse takes the time -30days for an option."""
-    rest = iter(words)
-    for word in rest:
-        takes = {"-s": "--since", "-t": "--until"}.get(word, word) if word in ("-s", "--since", "-t", "--until") else ""
-        value = next(rest, None) if takes else None
-        yield word if value is None else f"{takes}={value}"
 
 
 def _form(parser: ArgumentParser, wishes: Namespace) -> Form | None:

@@ -226,7 +226,7 @@ def _sources(wishes: Wishes, program: str, now: int, *, failed: bool) -> Iterato
         yield home(wishes, program)
         return
     files = wishes.files or [_FAILED_FILE]
-    databases = [path for path in files if _is_database(path) and wishes.layout is None]
+    databases = [path for path in files if is_database(path) and wishes.layout is None]
     together: Source | None = None
     for path in files:
         if path not in databases:
@@ -239,7 +239,7 @@ def _sources(wishes: Wishes, program: str, now: int, *, failed: bool) -> Iterato
             yield (together := Databases(databases, wishes, program))
 
 
-def _is_database(path: str) -> bool:
+def is_database(path: str) -> bool:
     """Tell whether a file is one of SQLite's, https://www.sqlite.org/fileformat.html; an empty one is, but nothing that is read only once."""
     try:
         if not S_ISREG(os.stat(path).st_mode):

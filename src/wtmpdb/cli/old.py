@@ -100,14 +100,20 @@ class OldFile:
 def _opened(path: str, wishes: Wishes) -> LegacyFile:
     name = path if path != "-" else "./-"  # a file of this name, as in util-linux
     kind = os.stat(name).st_mode
-    if not (S_ISREG(kind) or S_ISDIR(kind)):
-        return _by_way_of_a_file(name, wishes)
+    if S_ISREG(kind) or S_ISDIR(kind):
+        return opened(name, wishes.layout, wishes.byte_order)
+    return _by_way_of_a_file(name, wishes)
+
+
+def opened(path: str, layout: str | None, byte_order: str | None) -> LegacyFile:
+    """Open an old file; one that is too short for any record is as good as empty. Raises LegacyError."""
     try:
-        return open_file(name, wishes.layout, wishes.byte_order)
+        return open_file(path, layout, byte_order)
     except UnrecognisedError:
-        if wishes.layout or os.stat(name).st_size >= native().size:
+        found = os.stat(path)
+        if layout or not S_ISREG(found.st_mode) or found.st_size >= native().size:
             raise
-        return open_file(name, str(native()))  # too short for any record: as good as empty
+        return open_file(path, str(native()))
 
 
 def _by_way_of_a_file(path: str, wishes: Wishes) -> LegacyFile:

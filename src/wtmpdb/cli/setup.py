@@ -11,6 +11,7 @@ from wtmpdb.errors import WtmpdbError
 from wtmpdb.installation import program, setup, tree
 from wtmpdb.installation.ledger import OPTIONS
 from wtmpdb.log import DATABASE
+from wtmpdb.recorder.access import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,9 @@ Examples:
   wtmpdb setup --private      only root and the group utmp may read the history
   wtmpdb setup --recorder     each login is seen within milliseconds; programs can ask the recorder
   wtmpdb setup --exporter     metrics for Prometheus at 127.0.0.1:20380
-  wtmpdb setup --last         make 'last' a name of 'wtmpdb last'
+  wtmpdb setup --private --recorder --others own
+                              the same, but users see their own sessions and the boots
+  wtmpdb setup --last         make 'last', 'lastb' and 'who' names of ours
   wtmpdb setup --root /mnt    in a tree that is not running, such as an image
   wtmpdb setup --undo         take everything out again; the history stays
 """
@@ -36,7 +39,7 @@ _HELP = {
     "all_sessions": "record cron and other sessions that are not interactive, too (default: no)",
     "exporter": "serve metrics to Prometheus (default: no)",
     "recorder": "let the recorder stay, so that logins are seen at once (default: no)",
-    "last": "make links beside wtmpdb, so that 'last' is ours (default: no)",
+    "last": "make links beside wtmpdb, so that 'last', 'lastb' and 'who' are ours (default: no)",
 }
 
 
@@ -53,13 +56,14 @@ def run(words: Sequence[str], program_name: str) -> int:
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     for name, text in _HELP.items():
         parser.add_argument(f"--{name.replace('_', '-')}", action=BooleanOptionalAction, help=text)
+    parser.add_argument("--others", choices=OTHERS, help="what the recorder shows who may not read a private history (default: own)")
     parser.add_argument("--undo", action="store_true", help="take out what setup put in place, and the program; the history stays")
     parser.add_argument("--purge", action="store_true", help="with --undo: remove the history too")
     wishes = parser.parse_args(words)
     asked = {name: getattr(wishes, name) for name in OPTIONS}
     if wishes.purge and not wishes.undo:
         parser.error("--purge goes with --undo")
-    if wishes.undo and any(value is not None for value in asked.values()):
+    if wishes.undo and any(value is not None for value in (*asked.values(), wishes.others)):
         parser.error("--undo undoes all: it goes with no other option but --root, --dry-run and --purge")
     if os.geteuid() != 0 and not (wishes.dry_run and wishes.root == "/" and not wishes.undo):
         raise WtmpdbError("must be run as root", f"sudo {program_name}")
@@ -70,7 +74,7 @@ def run(words: Sequence[str], program_name: str) -> int:
     if root != "/":
         return tree.enter(root, top, _without_root(words), undo=wishes.undo, dry=wishes.dry_run)
     dry = wishes.dry_run
-    made = setup.undo("/", top, purge=wishes.purge, dry=dry) if wishes.undo else setup.set_up("/", top, asked, dry=dry)
+    made = setup.undo("/", top, purge=wishes.purge, dry=dry) if wishes.undo else setup.set_up("/", top, asked, others=wishes.others, dry=dry)
     print(f"{program_name}: {_summary(made, undone=wishes.undo, dry=wishes.dry_run)}")
     return 0
 

@@ -173,13 +173,22 @@ def services(case: Case) -> Iterator[Finding]:
 
 
 def sshd(case: Case) -> Iterator[Finding]:
-    """Check that a session of sshd is recorded once: by sshd itself where that records, by the module elsewhere."""
+    """Check that a session of sshd is recorded once: by the module, by sshd itself where it can, or by both where the recorder stays."""
     if not file_of(case.root, "sshd"):
         return
     one = Reached(case.root, "sshd")
     records = sshd_records(case.root)
+    merged = records and case.asked_for("recorder")
     if not records and uses_pam(case.root) is False:
         yield problem("sshd", "'UsePAM no': sessions of sshd do not reach PAM, and are not recorded", "set 'UsePAM yes' in /etc/ssh/sshd_config")
+    elif merged and one.recorded:
+        yield ok("sshd", "is recorded by the module; where it writes a row itself, the recorder makes one of both")
+    elif merged and one.left_out:
+        yield problem(
+            "sshd",
+            "is left out by skip_if: sessions without a terminal (scp, sftp) have no row",
+            f"sudo wtmpdb setup, or remove skip_if=sshd from {one.ours[0]}",
+        )
     elif records and one.recorded:
         yield problem(
             "sshd",

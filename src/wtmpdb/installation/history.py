@@ -13,6 +13,7 @@ from wtmpdb import migration, schema, spool
 from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.installation.places import C_DATABASE, PRIVATE, RUNTIME, SPOOL, STATE
 from wtmpdb.log import DATABASE
+from wtmpdb.recorder.access import OWN
 from wtmpdb.recorder.drain import drain
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def modernise(changes: Changes) -> None:
             changes.begin(f"add to {DATABASE}: {what} {', '.join(map(str, done))}")
 
 
-def close(changes: Changes, *, private: bool) -> None:
-    """Let everybody read the history, or only root and the group."""
+def close(changes: Changes, *, private: bool, others: str | None = None) -> None:
+    """Let everybody read the history, or only root and the group; ``others`` is what the recorder shows the others, None leaves that as it is."""
     if private:
-        changes.put(PRIVATE, b"")
+        changes.put(PRIVATE, f"{others}\n".encode() if others else _content(changes.at(PRIVATE)))
     elif not os.path.exists(changes.at(PRIVATE)):
         return  # a mode that somebody else has chosen stays
     wanted, other = _MODES[private], _MODES[not private]
@@ -56,6 +57,14 @@ def close(changes: Changes, *, private: bool) -> None:
             os.chmod(real, wanted)
     if not private:
         changes.remove(PRIVATE)
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(64)
+    except FileNotFoundError:
+        return f"{OWN}\n".encode()
 
 
 def take_letters(changes: Changes) -> None:

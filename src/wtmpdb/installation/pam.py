@@ -33,26 +33,26 @@ _UPDATE = ("pam-auth-update", "--package")
 _SERVICES = ("login", "sshd", "su", "su-l", "sudo-i", "remote", "gdm-password", "gdm-autologin", "lightdm", "sddm", "lxdm", "xrdp-sesman")
 
 
-def put(changes: Changes, top: str, *, all_sessions: bool) -> None:
-    """Put the module and its line in place."""
+def put(changes: Changes, top: str, *, all_sessions: bool, resident: bool) -> None:
+    """Put the module and its line in place. A recorder that is ``resident`` makes one row of what sshd and the module record of a session."""
     changes.put(f"{_directory(changes)}/{MODULE}", _built(top))
     if not has_program(changes.root, "pam-auth-update"):
         _advise(changes, all_sessions=all_sessions)
         return
-    records = sshd_records(changes.root)
-    changed = changes.put(f"{PROFILES}/{PROFILE}", profile(skip_sshd=records, all_sessions=all_sessions))
+    skip_sshd = sshd_records(changes.root) and not resident
+    changed = changes.put(f"{PROFILES}/{PROFILE}", profile(skip_sshd=skip_sshd, all_sessions=all_sessions))
     if (
         changed
         or BEGUN in changes.ledger.deeds
-        or not _is_as_wanted(changes, skip_sshd=records)
+        or not _is_as_wanted(changes, skip_sshd=skip_sshd)
         or _is_everywhere(changes) != all_sessions
         or _c_profile(changes)
     ):
-        _update(changes, skip_sshd=records)
-    if records:
-        changes.note("sshd records sessions with a terminal itself; ssh sessions without one (scp, sftp) are not recorded")
+        _update(changes, skip_sshd=skip_sshd)
+    if skip_sshd:
+        changes.note("sshd records sessions with a terminal itself; ssh sessions without one (scp, sftp) are recorded with --recorder only")
     if not changes.dry:
-        _look(changes)
+        _look(changes, skip_sshd=skip_sshd)
 
 
 def profile(*, skip_sshd: bool, all_sessions: bool) -> bytes:
@@ -124,7 +124,7 @@ def _update(changes: Changes, *, skip_sshd: bool) -> None:
     changes.ledger.drop("deeds", BEGUN)
 
 
-def _look(changes: Changes) -> None:
+def _look(changes: Changes, *, skip_sshd: bool) -> None:
     """Look whether the line is there now: pam-auth-update leaves files alone that somebody has edited, and says nothing."""
     lines = pam_lines(changes.root, MODULE)
     if not any(line.file == _STACK for line in lines):
@@ -132,7 +132,7 @@ def _look(changes: Changes) -> None:
         changes.note(where if not lines else f"{where}; {lines[0].file}:{lines[0].number} has the line")
         if not lines:
             changes.note("put this line at its end:")
-            changes.note(f"    {LINE}{' skip_if=sshd' if sshd_records(changes.root) else ''}")
+            changes.note(f"    {LINE}{' skip_if=sshd' if skip_sshd else ''}")
     for line in pam_lines(changes.root, C_MODULE):
         changes.note(f"{line.file}:{line.number} names {C_MODULE}: what it records is recorded twice; take that line out")
 

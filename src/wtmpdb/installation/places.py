@@ -9,7 +9,7 @@ PREFIX = "/opt/wtmpdb"
 """The program, with all that it needs of Python; `install.sh` makes it."""
 
 PROGRAM = "/usr/local/bin/wtmpdb"
-NAMES = ("last", "lastb")
+NAMES = ("last", "lastb", "who")
 """The names beside PROGRAM that `setup --last` makes links of."""
 
 UNITS = "/usr/local/lib/systemd/system"

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def set_up(root: str, top: str, asked: Mapping[str, bool | None], *, dry: bool = False) -> int:
+def set_up(root: str, top: str, asked: Mapping[str, bool | None], *, others: str | None = None, dry: bool = False) -> int:
     """Put everything in place; ``top`` is where the program is, ``asked`` what the caller wants of `ledger.OPTIONS` (None: as before).
+
+    ``others`` is what the recorder shows of a private history to who may not read it (None: as before).
 
     Returns how many changes were made. Raises WtmpdbError.
     """
@@ -28,6 +30,8 @@ def set_up(root: str, top: str, asked: Mapping[str, bool | None], *, dry: bool =
     program.check(top, python)
     wishes = {name: value for name, value in asked.items() if value is not None}
     ledger = Ledger(root, dry=dry)
+    if others and not (ledger.options | wishes)["private"]:
+        raise WtmpdbError("--others: everybody may read the history: nothing was changed", "it goes with --private")
     changes = Changes(root, ledger, dry=dry)
     c_tool.adopt(changes)
     if (ledger.options | wishes)["exporter"]:
@@ -38,24 +42,24 @@ def set_up(root: str, top: str, asked: Mapping[str, bool | None], *, dry: bool =
             _begin(changes)
         ledger.options |= wishes
         ledger.save()
-        _put(changes, top, python)
+        _put(changes, top, python, others)
         _remove_stale(changes)
     finally:
         ledger.unlock()
     return changes.made
 
 
-def _put(changes: Changes, top: str, python: str) -> None:
+def _put(changes: Changes, top: str, python: str, others: str | None) -> None:
     options = changes.ledger.options
     program.put(changes, top, python, names=options["last"])
     history.put(changes)
     changed = options["systemd"] and units.put(changes, top, resident=options["recorder"], exporter=options["exporter"])
     c_tool.share(changes)
     history.modernise(changes)
-    history.close(changes, private=options["private"])
+    history.close(changes, private=options["private"], others=others)
     c_tool.take_over(changes, systemd=options["systemd"], resident=options["recorder"])
     if options["pam"]:
-        pam.put(changes, top, all_sessions=options["all_sessions"])
+        pam.put(changes, top, all_sessions=options["all_sessions"], resident=options["recorder"] and options["systemd"])
     if options["systemd"]:
         units.start(changes, changed=changed, resident=options["recorder"], exporter=options["exporter"])
     if options["import"]:

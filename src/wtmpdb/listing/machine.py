@@ -41,10 +41,10 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
     how, user, tty, host, service, login, end, ident, type_ = line
     end = None if how == End.CLOCK else end
     shown: dict[str, str | int | None] = {
-        "user": _text(user),
-        "tty": _text(tty),
-        "hostname": _text(host),
-        "service": _text(service),
+        "user": text_of(user),
+        "tty": text_of(tty),
+        "hostname": text_of(host),
+        "service": text_of(service),
     }
     if time_format != NOTIME:
         shown["login"] = _TIME[time_format](login // SECOND)
@@ -64,7 +64,7 @@ def _logout(how: int, end: int | None, time_format: str) -> str:
     return "gone - no logout" if end is None else End.WORDS[how]
 
 
-def _text(stored: bytes | None) -> str:
+def text_of(stored: bytes | None) -> str:
     """Return the text itself; bytes in it that are not UTF-8 stay octal escapes."""
     text = restore(stored or b"").decode("utf-8", "surrogateescape")
     return text if text.isascii() else "".join(octal(bytes((ord(c) - 0xDC00,))) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)  # noqa: PLR2004

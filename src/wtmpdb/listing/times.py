@@ -8,7 +8,7 @@ from time import localtime
 from wtmpdb.entry import SECOND
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 QUARTER = 900 * SECOND
 """In µs."""
 
@@ -20,7 +20,7 @@ _MOST_CACHED = 30_000
 def full(second: int) -> str:
     """Return a time as ``Thu Jan  1 00:00:00 1970``."""
     at = localtime(second)
-    day = f"{_DAYS[at.tm_wday]} {_MONTHS[at.tm_mon - 1]} {at.tm_mday:2}"
+    day = f"{_DAYS[at.tm_wday]} {MONTHS[at.tm_mon - 1]} {at.tm_mday:2}"
     return f"{day} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} {at.tm_year}"
 
 
@@ -67,7 +67,7 @@ class Spans(dict[int, "tuple[int, int, int | None, str]"]):
             return unsteady
         if localtime(midnight).tm_gmtoff == localtime(midnight + _DAY - 1).tm_gmtoff == offset:
             begin, end = midnight, midnight + _DAY
-        day = f"{_DAYS[at.tm_wday]} {_MONTHS[at.tm_mon - 1]} {at.tm_mday:2} "
+        day = f"{_DAYS[at.tm_wday]} {MONTHS[at.tm_mon - 1]} {at.tm_mday:2} "
         span = begin * SECOND, end * SECOND, midnight * SECOND, day
         for place in range(-(-begin // _QUARTER), end // _QUARTER):  # midnight itself may lie within a quarter
             self[place] = span

@@ -17,8 +17,10 @@ from time import monotonic, sleep
 from wtmpdb.errors import LogError, WtmpdbError, complain
 from wtmpdb.recorder.drain import Drain
 from wtmpdb.recorder.loop import READ, Loop
-from wtmpdb.recorder.service import pokes, quiet, settle_version
-from wtmpdb.recorder.systemd import notify, watchdog
+from wtmpdb.recorder.service import VARLINK, pokes, quiet, settle_version
+from wtmpdb.recorder.systemd import handed_over, notify, watchdog
+from wtmpdb.recorder.terminals import Terminals
+from wtmpdb.recorder.varlink import Varlink
 from wtmpdb.spool import SPOOL, waiting
 
 TYPE_CHECKING = False
@@ -189,6 +191,8 @@ def serve(database: str | None = None, spool: str = SPOOL) -> int:
     server = Server(loop, database, spool)
     for fd in pokes():
         server.listen(fd)
+    server.parts.append(Terminals(loop, server.log))
+    server.parts += [Varlink(loop, fd, server.log, database=database) for fd in handed_over().get(VARLINK, [])]
     server.start()
     notify("READY=1")
     _show_life(loop)
