@@ -144,7 +144,7 @@ class Sessions(Collector):
 def _kind(session: Session) -> tuple[str, str, str]:
     """Return class, type and whether it came from elsewhere, in logind's words."""
     display = any((text or b"").startswith(b":") for text in (session.tty, session.host))
-    kind = getattr(session, "kind", None) or "user"
+    kind = session.kind or "user"
     type_ = "x11" if display else "tty" if session.tty else "unspecified"
     return kind if kind in _CLASSES else OTHER, type_, str(bool(session.host) and not display).lower()
 
