@@ -105,8 +105,8 @@ def test_exporter(world: World, systemd: Systemd) -> None:
     """The exporter's socket is looked at where the exporter was asked for; systemd starts it only while its service does not run."""
     world.records(exporter=True)
     systemd.states["wtmpdb-exporter.socket"] = GOOD | {"ActiveState": "inactive"}
-    said = "wtmpdb-exporter.socket is enabled, but does not run -> sudo systemctl stop wtmpdb-exporter.service; sudo systemctl start wtmpdb-exporter.socket"
-    assert systemd.say(PROBLEM) == [said]
+    hint = "sudo systemctl stop wtmpdb-exporter.service; sudo systemctl start wtmpdb-exporter.socket"
+    assert systemd.say(PROBLEM) == [f"wtmpdb-exporter.socket is enabled, but does not run -> {hint}"]
 
 
 def test_reload(systemd: Systemd) -> None:
