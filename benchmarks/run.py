@@ -26,6 +26,7 @@ BENCHMARKS = {
     "legacy": "last -f of an old file, against util-linux; the newest ten lines, against Python itself; memory",
     "varlink": "reading a million rows through the recorder: its memory, and logins meanwhile",
     "import": "import of an old file, against a plain executemany of its rows; who waits meanwhile",
+    "exporter": "a scrape of metrics: the first, those after it, of a utmp file; resident memory",
     "query": "lastlog and stats, with the import of SQLAlchemy",
     "imports": "what our own modules cost when they are imported",
 }

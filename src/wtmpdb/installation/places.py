@@ -53,6 +53,13 @@ RESIDENT_FILES = {
 }
 """What makes it so: where it goes, and where the package has it."""
 
+EXPORTER = ("wtmpdb-exporter.socket",)
+"""The units that setup enables as well when metrics are to be served; the socket starts EXPORTER_SERVICE."""
+
+EXPORTER_SERVICE = "wtmpdb-exporter.service"
+EXPORTER_FILES = {f"{UNITS}/{unit}": f"systemd/exporter/{unit}" for unit in (*EXPORTER, EXPORTER_SERVICE)}
+"""Where they go, and where the package has them."""
+
 # Debian's packages of the C project's wtmpdb.
 C_DATABASE = "/var/log/wtmp.db"
 C_PROFILE = "wtmpdb"

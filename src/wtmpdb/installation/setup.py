@@ -34,6 +34,8 @@ def set_up(root: str, top: str, asked: Mapping[str, bool | None], *, others: str
         raise WtmpdbError("--others: everybody may read the history: nothing was changed", "it goes with --private")
     changes = Changes(root, ledger, dry=dry)
     c_tool.adopt(changes)
+    if (ledger.options | wishes)["exporter"]:
+        program.check_exporter()
     try:
         if not dry:
             _check_writable(root, ledger.options | wishes)
@@ -51,7 +53,7 @@ def _put(changes: Changes, top: str, python: str, others: str | None) -> None:
     options = changes.ledger.options
     program.put(changes, top, python, names=options["last"])
     history.put(changes)
-    changed = options["systemd"] and units.put(changes, top, resident=options["recorder"])
+    changed = options["systemd"] and units.put(changes, top, resident=options["recorder"], exporter=options["exporter"])
     c_tool.share(changes)
     history.modernise(changes)
     history.close(changes, private=options["private"], others=others)
@@ -60,7 +62,7 @@ def _put(changes: Changes, top: str, python: str, others: str | None) -> None:
         resident = options["recorder"] and options["systemd"]
         pam.put(changes, top, all_sessions=options["all_sessions"], failures=options["failures"], resident=resident)
     if options["systemd"]:
-        units.start(changes, changed=changed, resident=options["recorder"])
+        units.start(changes, changed=changed, resident=options["recorder"], exporter=options["exporter"])
     if options["import"]:
         old_files.put(changes, failures=options["failures"])
 
