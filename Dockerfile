@@ -20,8 +20,8 @@ COPY --from=build /opt/wtmpdb /opt/wtmpdb
 ENV PATH=/opt/wtmpdb/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # A number, so that what runs it can see that it is not root.
 USER 43210:43210
-EXPOSE 19812
+EXPOSE 20380
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:19812/-/healthy', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:20380/-/healthy', timeout=4)"]
 ENTRYPOINT ["wtmpdb", "exporter"]
-CMD ["--web.listen-address=:19812"]
+CMD ["--web.listen-address=:20380"]

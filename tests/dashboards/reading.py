@@ -13,43 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from wtmpdb.exporter.metrics import HISTOGRAM, METRICS, PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = ROOT / "dashboards"
 
-EXPOSED: dict[str, set[str]] = {
-    "wtmpdb_boot_timestamp_seconds": set(),
-    "wtmpdb_boots_total": set(),
-    "wtmpdb_build_info": {"version"},
-    "wtmpdb_database_rows": set(),
-    "wtmpdb_database_size_bytes": set(),
-    "wtmpdb_failures_up": set(),
-    "wtmpdb_failures_total": {"service"},
-    "wtmpdb_host_failures_total": {"remote_host"},
-    "wtmpdb_host_sessions": {"remote_host"},
-    "wtmpdb_last_failure_timestamp_seconds": set(),
-    "wtmpdb_last_success_timestamp_seconds": set(),
-    "wtmpdb_oldest_record_timestamp_seconds": set(),
-    "wtmpdb_schema_version": set(),
-    "wtmpdb_scrape_duration_seconds": set(),
-    "wtmpdb_session_duration_seconds_bucket": {"le"},
-    "wtmpdb_session_duration_seconds_count": set(),
-    "wtmpdb_session_duration_seconds_sum": set(),
-    "wtmpdb_session_ends_total": {"reason"},
-    "wtmpdb_session_info": {"session", "user", "tty", "remote_host"},
-    "wtmpdb_session_oldest_start_timestamp_seconds": set(),
-    "wtmpdb_session_start_timestamp_seconds": {"session"},
-    "wtmpdb_session_starts_total": {"service"},
-    "wtmpdb_sessions": {"class", "type", "remote"},
-    "wtmpdb_spool_letters": set(),
-    "wtmpdb_unclean_shutdowns_total": set(),
-    "wtmpdb_up": set(),
-    "wtmpdb_user_sessions": {"user"},
-    "wtmpdb_users": set(),
-}
-"""The exporter's metrics and the labels of each."""
+EXPOSED: dict[str, set[str]] = {PREFIX + name: set(kind.labels) for name, kind in METRICS.items() if kind.type != HISTOGRAM}
+"""The exporter's metrics as Prometheus stores them, and the labels of each."""
+
+for name in [PREFIX + name for name, kind in METRICS.items() if kind.type == HISTOGRAM]:
+    EXPOSED |= {f"{name}_bucket": {"le"}, f"{name}_count": set(), f"{name}_sum": set()}
 
 OF_OTHERS = {"up": set(), "node_boot_time_seconds": set(), "node_textfile_mtime_seconds": {"file"}}
 """The metrics of Prometheus itself and of node_exporter that rules go by."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from system.containers import SOURCE, CannotError, debian
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 BASE = "localhost/python:3.13-slim"
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")  # those of podman are more than some machines give
@@ -61,7 +62,7 @@ class Podman:
         fixed = ("--isolation", "chroot", "--network", "host", "--pull=never", "--format", "docker", *volumes)
         return self.run("build", *fixed, "--tag", tag, *words, given=given)
 
-    def start(self, image: str, service: Mapping[str, object], mounted: Mapping[str, Path], *words: str, command: Sequence[str] = ()) -> str:
+    def start(self, image: str, service: Mapping[str, object], mounted: Mapping[str, Path], *command: str) -> str:
         """Start a container as a service of compose.yml says, with other directories in place of those that it mounts; return its id."""
         flags = []
         for key, value in service.items():
@@ -82,7 +83,7 @@ class Podman:
                     pass
                 case _:
                     raise AssertionError(f"compose.yml has {key}, which this test does not know")
-        ident = self.run("run", "--detach", "--network=none", *LIMITS, *flags, *words, image, *command).strip()
+        ident = self.run("run", "--detach", "--network=none", *LIMITS, *flags, image, *command).strip()
         self._containers.append(ident)
         return ident
 
@@ -92,7 +93,11 @@ class Podman:
             self.run("rm", "--force", "--time=0", ident, check=False)
 
 
-def service(name: str) -> dict[str, object]:
-    """Return a service of compose.yml."""
-    found: dict[str, object] = yaml.safe_load((SOURCE / "compose.yml").read_text())["services"][name]
+def service(name: str, *wanted: str) -> dict[str, object]:
+    """Return a service of compose.yml, with those lines that are comments there and have a wanted word."""
+    text = (SOURCE / "compose.yml").read_text()
+    for word in wanted:
+        text, number = re.subn(rf"^( +)# (?=.*{re.escape(word)})(?=- |\w+: )", r"\1", text, flags=re.MULTILINE)
+        assert number == 1, word
+    found: dict[str, object] = yaml.safe_load(text)["services"][name]
     return found
