@@ -35,12 +35,14 @@ class TestRobustness:
         """An import that was killed at any moment is completed by the next: what comes out is the same, and never a half of it."""
         file = many(tmp_path / "wtmp", 30_000)
         whole = tmp_path / "whole.db"
-        import_(whole, file)
-        command = [sys.executable, "-m", "wtmpdb", "import", "-f", str(database), str(file)]
+        command = [sys.executable, "-m", "wtmpdb", "import", str(file), "-f"]
+        begun = time.monotonic()
+        subprocess.run([*command, str(whole)], check=True, stdout=subprocess.DEVNULL)
+        lasts = time.monotonic() - begun  # the machine may be slow, or have much to do
         chance, states = random.Random(4), set()  # noqa: S311 - not for secrets
         for _ in range(12):
-            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-                time.sleep(0.15 + chance.random() * 0.6)
+            with subprocess.Popen([*command, str(database)], stdout=subprocess.DEVNULL) as process:
+                time.sleep(lasts * (0.2 + chance.random() * 0.8))
                 process.kill()
             if database.exists() and database.stat().st_size:
                 with Log.write(str(database)):  # rolls back what was begun
@@ -49,7 +51,7 @@ class TestRobustness:
                 assert len(table(database)) == len(sides(database))
                 if len(table(database)) == len(table(whole)):
                     again(database)
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*command, str(database)], check=True, stdout=subprocess.DEVNULL)
         assert without_ids(database) == without_ids(whole)
         assert len(states) > 1
 

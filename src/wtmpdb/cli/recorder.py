@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 EPILOGUE = """
-Without --once it serves the socket that the PAM module pokes, and ends when nothing has come for some seconds: wtmpdb-recorder.service runs it so.
+Without an option it serves the socket that the PAM module pokes, and ends when nothing has come for some seconds: wtmpdb-recorder.service runs
+it so. With --resident it stays: so it is run after 'wtmpdb setup --recorder'.
 
 Examples:
   wtmpdb recorder --once  take what waits now, and say what it was
@@ -19,6 +20,8 @@ Examples:
 
 def run(words: Sequence[str], program: str) -> int:
     """Run the command."""
+    if list(words) == ["--resident"]:  # as its unit runs it: without argparse, which would stay in memory
+        return _resident()
     from argparse import ArgumentParser, RawDescriptionHelpFormatter  # noqa: PLC0415 - the command is on the hot path only as a service
 
     from wtmpdb.spool import SPOOL  # noqa: PLC0415
@@ -29,10 +32,14 @@ def run(words: Sequence[str], program: str) -> int:
         epilog=EPILOGUE,
         formatter_class=RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--once", action="store_true", help="drain the spool once and end")
+    manners = parser.add_mutually_exclusive_group()
+    manners.add_argument("--once", action="store_true", help="drain the spool once and end")
+    manners.add_argument("--resident", action="store_true", help="stay, and take each letter within milliseconds, until SIGTERM")
     parser.add_argument("-f", "--file", metavar="FILE", help="write into this database")
     parser.add_argument("--spool", metavar="DIR", default=SPOOL, help=f"the spool (default {SPOOL})")
     wishes = parser.parse_args(words)
+    if wishes.resident:
+        return _resident(wishes.file, wishes.spool)
     if not wishes.once:
         from wtmpdb.recorder.service import serve  # noqa: PLC0415
 
@@ -41,3 +48,9 @@ def run(words: Sequence[str], program: str) -> int:
 
     print(drain(wishes.file, wishes.spool, wait=10.0))
     return 0
+
+
+def _resident(database: str | None = None, *spool: str) -> int:
+    from wtmpdb.recorder.server import serve  # noqa: PLC0415
+
+    return serve(database, *spool)

@@ -16,6 +16,7 @@ from wtmpdb.errors import LogError, WtmpdbError, complain
 from wtmpdb.log import DATABASE
 from wtmpdb.migration import bring_up_to_date, version
 from wtmpdb.recorder.drain import drain
+from wtmpdb.recorder.systemd import handed_over
 from wtmpdb.spool import SPOOL, BusyError, SpoolError
 
 IDLE = 5.0
@@ -27,16 +28,20 @@ RETRY = 10.0
 TRIES = 6
 """How often a history that cannot be written is tried before the service ends with a failure; the timer starts it again."""
 
-_FIRST_FD = 3
+VARLINK = "varlink"
+"""The FileDescriptorName of the socket that is not poked but spoken to."""
+
+_MOST_POKES = 1000  # at a time: who sends without end holds up nobody
 
 
 def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE, retry: float = RETRY) -> int:
     """Drain until nothing has come for a while; return an exit code."""
-    sockets = _handed_over()
+    sockets = pokes()
     failures = 0
-    _settle_version(DATABASE if database is None else database)
+    settle_version(database)
     while True:
-        _quiet(sockets)
+        for fd in sockets:
+            quiet(fd)
         try:
             drained = drain(database, spool, wait=RETRY)
         except WtmpdbError as error:
@@ -55,8 +60,9 @@ def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE
             return 0
 
 
-def _settle_version(database: str) -> None:
+def settle_version(database: str | None = None) -> None:
     """Bring an older file up to date, say that a newer one is newer; whatever comes of it, recording goes on."""
+    database = DATABASE if database is None else database
     try:
         found = version(database)
     except LogError:
@@ -71,18 +77,18 @@ def _settle_version(database: str) -> None:
         complain(f"wtmpdb recorder: {database}: was written by a newer wtmpdb ({known}): recording goes on; upgrade this one")
 
 
-def _handed_over() -> list[int]:
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    return list(range(_FIRST_FD, _FIRST_FD + int(os.environ.get("LISTEN_FDS", "0"))))
-
-
-def _quiet(sockets: list[int]) -> None:
-    """Take all pokes off the sockets: one look into the spool answers them all."""
-    for fd in sockets:
+def pokes() -> list[int]:
+    """Return the sockets that the PAM module pokes, of those that systemd has handed over; reading them never waits."""
+    found = [fd for name, sockets in handed_over().items() if name != VARLINK for fd in sockets]
+    for fd in found:
         os.set_blocking(fd, False)
-        try:
-            while os.read(fd, 16):
-                pass
-        except BlockingIOError:
-            pass
+    return found
+
+
+def quiet(fd: int) -> None:
+    """Take the pokes off a socket: one look into the spool answers them all."""
+    try:
+        for _ in range(_MOST_POKES):
+            os.read(fd, 16)
+    except BlockingIOError:
+        pass
