@@ -21,7 +21,8 @@ ENV PATH=/opt/wtmpdb/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 # A number, so that what runs it can see that it is not root.
 USER 43210:43210
 EXPOSE 20380
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:20380/-/healthy', timeout=4)"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "\
+import http.client; one = http.client.HTTPConnection('127.0.0.1', 20380, timeout=4); one.request('GET', '/-/healthy'); \
+raise SystemExit(one.getresponse().status != 200)"]
 ENTRYPOINT ["wtmpdb", "exporter"]
 CMD ["--web.listen-address=:20380"]

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from dashboards.reading import ROOT, load
+from wtmpdb.cli.exporter import LISTEN
 
 INSTRUCTIONS: list[tuple[str, str]] = re.findall(r"^([A-Z]+) +(.*)$", re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text()), re.MULTILINE)
 COMPOSE = load("compose.yml")
@@ -49,13 +50,14 @@ def test_no_image_names_a_registry() -> None:
 
 
 def test_the_port_is_one() -> None:
-    """Image, health check and Prometheus agree on the port."""
+    """Exporter, image, health check and Prometheus agree on the port."""
     (target,) = load("dashboards/prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"]
     service, _, port = target.partition(":")
     assert service in COMPOSE["services"]
     assert last("EXPOSE") == port
     assert json.loads(last("CMD")) == [f"--web.listen-address=:{port}"]
-    assert f"http://127.0.0.1:{port}/-/healthy" in last("HEALTHCHECK")
+    assert f"HTTPConnection('127.0.0.1', {port}" in last("HEALTHCHECK")
+    assert LISTEN.endswith(f":{port}")
 
 
 def test_services_may_do_little() -> None:
