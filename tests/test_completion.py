@@ -95,6 +95,7 @@ def test_every_option_is_offered(programs: Path, command: str, monkeypatch: pyte
 def test_options_are_completed(programs: Path) -> None:
     """The beginning of an option is completed; it stands anywhere behind the command."""
     assert offered(programs, "wtmpdb", "last", "alice", "--time") == ["--time-format"]
+    assert offered(programs, "wtmpdb", "exporter", "--collect.per") == ["--collect.per-host", "--collect.per-user"]
     assert offered(programs, "wtmpdb", "setup", "--private", "--no-p") == ["--no-pam", "--no-private"]
 
 
@@ -111,6 +112,7 @@ def test_directories_are_offered(programs: Path, tmp_path: Path) -> None:
     (tmp_path / "image.raw").touch()
     assert offered(programs, "wtmpdb", "setup", "--root", "im", cwd=tmp_path) == ["image"]
     assert offered(programs, "wtmpdb", "recorder", "--spool", "im", cwd=tmp_path) == ["image"]
+    assert offered(programs, "wtmpdb", "exporter", "--textfile", "im", cwd=tmp_path) == ["image"]
 
 
 def test_values_are_offered(programs: Path) -> None:

@@ -92,7 +92,7 @@ def section(path: Path, name: str) -> str:
 def described(path: Path) -> set[str]:
     """Return the options that a man page describes: those in the terms of the section OPTIONS."""
     terms = re.findall(r"^(\*\*-.*)\n: ", section(path, "OPTIONS"), re.MULTILINE)
-    return {name for term in terms for name in re.findall(r"\*\*(--?\w[\w-]*)\*\*", term)}
+    return {name for term in terms for name in re.findall(r"\*\*(--?\w[\w.-]*)\*\*", term)}
 
 
 def page_of(command: str) -> Path:
@@ -303,7 +303,7 @@ class TestReferences:
         for line in shown_commands(document):
             for command, *words in commands_in(line):
                 known = options_of(command) if command in COMMANDS else set()
-                given = {word.partition("=")[0] for word in words if re.fullmatch(r"-[A-Za-z]|--[a-z][a-z-]*(=.*)?", word)}
+                given = {word.partition("=")[0] for word in words if re.fullmatch(r"-[A-Za-z]|--[a-z][a-z.-]*(=.*)?", word)}
                 if command not in COMMANDS or given - known:
                     wrong.append(line)
         assert wrong == []

@@ -172,9 +172,8 @@ def test_promtool(history: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "wtmpdb", "exporter", "-f", str(history), "--textfile", str(tmp_path), *EVERYTHING]
     subprocess.run(command, check=True)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("wtmpdb.prom")] == ["wtmpdb.prom"]
-    checked = subprocess.run(
-        [needs("promtool"), "check", "metrics"], stdin=(tmp_path / "wtmpdb.prom").open(), capture_output=True, text=True, check=False
-    )
+    text = (tmp_path / "wtmpdb.prom").read_text()
+    checked = subprocess.run([needs("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
