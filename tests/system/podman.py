@@ -32,6 +32,7 @@ class Podman:
         """Keep all in a directory."""
         if missing := [tool for tool in ("podman", "runc") if shutil.which(tool) is None]:
             raise CannotError(f"not installed: {missing}")
+        self._directory = directory
         self._store = ("--root", str(directory / "store"), "--runroot", str(directory / "run"), "--tmpdir", str(directory / "tmp"))
         self._containers: list[str] = []
 
@@ -53,7 +54,10 @@ class Podman:
             taken = subprocess.run(self.command("import", "--quiet", "-", "localhost/debian"), stdin=pack.stdout, capture_output=True, check=False)
         if pack.returncode != 0 or taken.returncode != 0:
             raise CannotError(f"podman import: {taken.stderr[-300:]!r}")
-        self.build(BASE, "--file", "-", given=STAND_IN)
+        try:
+            self.build(BASE, "--file", "-", given=STAND_IN)
+        except AssertionError as error:
+            raise CannotError(str(error)) from error
 
     def build(self, tag: str, *words: str, given: str = "") -> str:
         """Build an image; pip gets its settings from this machine."""
@@ -83,14 +87,17 @@ class Podman:
                     pass
                 case _:
                     raise AssertionError(f"compose.yml has {key}, which this test does not know")
-        ident = self.run("run", "--detach", "--network=none", *LIMITS, *flags, image, *command).strip()
+        ident = self.run("run", "--detach", "--timeout=300", "--network=none", *LIMITS, *flags, image, *command).strip()
         self._containers.append(ident)
         return ident
 
     def close(self) -> None:
-        """End what was started."""
+        """End what was started, and take away the mounts that podman leaves."""
         for ident in self._containers:
             self.run("rm", "--force", "--time=0", ident, check=False)
+        left = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for place in reversed([place for place in left if place.startswith(f"{self._directory}/")]):
+            subprocess.run(["umount", place], check=False)
 
 
 def service(name: str, *wanted: str) -> dict[str, object]:
