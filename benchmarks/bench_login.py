@@ -28,10 +28,10 @@ _TREES = ("trixie-c", "trixie-peer")  # the second is that of the tests
 _NEEDED = ("usr/bin/pamtester", "usr/lib/*/security/pam_wtmpdb.so")
 _PACKAGES = "pamtester,wtmpdb,libpam-wtmpdb"
 _LETTERS = 2 * (logins.ROUNDS + 1)
-_BOOT_KEY = "8d6f3c0e-6a55-4f0e-9d9b-0f4ad2b7a1c3/0/23\n"
+BOOT_KEY = "8d6f3c0e-6a55-4f0e-9d9b-0f4ad2b7a1c3/0/23\n"
 
 # The namespace hides from everybody else what is mounted over the tree: pam.d, /proc, an empty /run and the directory of the files.
-_NAMESPACE = """
+NAMESPACE = """
 set -eu
 tree=$1 work=$2
 shift 2
@@ -49,7 +49,7 @@ def run(settings: Settings) -> Iterator[Result]:
     """Yield the lines of the table."""
     if os.geteuid() != 0:
         raise Skipped("sessions are recorded only for root")
-    tree, why = _tree()
+    tree, why = find_tree()
     for program in ("make", "cc", "unshare", *(() if tree else ("pamtester",))):
         if shutil.which(program) is None:
             raise Skipped(f"{program} is not installed")
@@ -69,7 +69,7 @@ def run(settings: Settings) -> Iterator[Result]:
         yield Result(f"{which}: against Debian's pam_wtmpdb.so", f"skipped: {why}")
 
 
-def _tree() -> tuple[str, str]:
+def find_tree() -> tuple[str, str]:
     """Return a tree of Debian 13 with the C module, made where there is none yet; or "" and why there is none."""
     for name in _TREES:
         if all(next((TEST_CACHE / name).glob(path), None) for path in _NEEDED):
@@ -93,7 +93,7 @@ def _log_in(tree: str, work: Path, services: list[str]) -> dict[str, list[float]
     work.chmod(0o755)
     for path in (work / "spool", work / "spool" / "tmp", work / "spool" / "new", work / "pam.d"):
         path.mkdir(0o700)
-    (work / "boot").write_text(_BOOT_KEY)
+    (work / "boot").write_text(BOOT_KEY)
     subprocess.run(["make", "-s", "-C", ROOT / "pam", f"BUILD={work}", "all"], check=True)
     ours = f"session optional /mnt/pam_wtmpdb_spool.so spool=/mnt/spool poke={logins.POKE}\n"
     lines = {"permit": "", "ours": ours, "locked": ours, "c": "session optional pam_wtmpdb.so database=/mnt/c.db\n"}
@@ -102,7 +102,7 @@ def _log_in(tree: str, work: Path, services: list[str]) -> dict[str, list[float]
     (work / "pam.d" / "other").write_text("session required pam_deny.so\n")
 
     loop = [sys.executable, logins.__file__, tree, *services]
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _NAMESPACE, "sh", tree, str(work), *loop]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", NAMESPACE, "sh", tree, str(work), *loop]
     times: dict[str, list[float]] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
     _check("our module", sum(1 for _ in (work / "spool" / "new").iterdir()), 2 * _LETTERS)  # free and locked

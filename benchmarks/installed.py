@@ -21,16 +21,17 @@ PYTHON = "/usr/bin/python3"
 
 
 @contextmanager
-def installed(database: Path | None = None) -> Iterator[str]:
-    """Make an installation for a while; yield the path of its launcher. With ``database`` that is what it takes for the history of this machine."""
+def installed(database: Path | None = None, spool: Path | None = None) -> Iterator[str]:
+    """Make an installation for a while; yield the path of its launcher. ``database`` and ``spool`` are what it takes for this machine's."""
     with tempfile.TemporaryDirectory(prefix="wtmpdb-installed-") as name:
         prefix = Path(name)
         package = prefix / "lib" / f"python{_version()}" / "site-packages" / "wtmpdb"
         shutil.copytree(ROOT / "src" / "wtmpdb", package, ignore=shutil.ignore_patterns("__pycache__"))
         _compile(package)
         text = LAUNCHER.format(python=PYTHON, prefix=name)
-        if database:
-            text = text.replace("from wtmpdb.", f"import wtmpdb.log; wtmpdb.log.DATABASE = {str(database)!r}; from wtmpdb.", 1)
+        for name_of_place, place in (("log.DATABASE", database), ("spool.SPOOL", spool)):
+            if place:
+                text = text.replace("from wtmpdb.", f"import wtmpdb.log, wtmpdb.spool; wtmpdb.{name_of_place} = {str(place)!r}; from wtmpdb.", 1)
         program = prefix / "wtmpdb"
         program.write_text(text)
         program.chmod(0o755)

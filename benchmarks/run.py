@@ -17,6 +17,7 @@ from benchmarks.measure import TEST_CACHE, Result, Settings, Skipped, table
 BENCHMARKS = {
     "login": "what a login costs: open and close of a session through PAM, against Debian's C module",
     "drain": "10,000 letters from the spool into a fresh database",
+    "recorder": "the resident recorder: from login to row, bursts against Debian's C module, memory",
     "startup": "last -n 10, against Python itself",
     "listing": "last of everything to a pipe, against util-linux; peak memory",
     "c_file": "the same on a file as the C tools make it: no side tables, no indexes",

@@ -57,7 +57,7 @@ def test_wrong_usage(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture
 def test_passes_on_what_was_said(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
     """Options that were said are passed on, those that were not stay open; the last line tells how it ended."""
     assert main(["wtmpdb", "setup", "--private", "--no-pam", "--dry-run"]) == 0
-    asked = {"pam": False, "systemd": None, "import": None, "private": True, "all_sessions": None, "last": None}
+    asked = {"pam": False, "systemd": None, "import": None, "private": True, "all_sessions": None, "last": None, "recorder": None, "exporter": None}
     assert calls == [("/", "/opt/wtmpdb", asked, {"dry": True})]
     assert capsys.readouterr().out == "wtmpdb setup: nothing was changed\n"
     assert main(["wtmpdb", "setup"]) == 0

@@ -46,6 +46,14 @@ def test_nobody_takes_letters(world: World) -> None:
     assert found == ["2 letters wait, the oldest for 25 min: nobody takes them; nothing is lost yet -> sudo wtmpdb recorder --once"]
 
 
+def test_resident_takes_no_letters(world: World) -> None:
+    """Where the recorder stays half a minute is long."""
+    aged(world.spool / "new/a", 60)
+    assert said(list(spool.letters(world.case())), PROBLEM) == []
+    world.records(recorder=True)
+    assert len(said(list(spool.letters(world.case())), PROBLEM)) == 1
+
+
 def test_broken(world: World) -> None:
     """Letters that nobody could read are a problem, with what to do about them."""
     aged(world.spool / "bad/a", 7200)

@@ -24,7 +24,7 @@ class Systemd:
         self.case = world.case()
         self.case.systemd = True
         self.states = {name: dict(GOOD) for name in places.ENABLED}
-        self.states[units.RECORDER] = GOOD | {"UnitFileState": "static", "ActiveState": "inactive"}
+        self.states[places.RECORDER] = GOOD | {"UnitFileState": "static", "ActiveState": "inactive"}
         self.states[places.C_BOOT_UNIT] = {"LoadState": "not-found", "UnitFileState": "", "ActiveState": "inactive"}
         self.asked: list[tuple[str, ...]] = []
         monkeypatch.setattr(units, "run", self.run)
@@ -83,13 +83,27 @@ def test_problems(systemd: Systemd, state: dict[str, str], word: str, hint: str)
 
 def test_recorder_failed(systemd: Systemd) -> None:
     """A recorder that has failed is a problem, with where it says why."""
-    systemd.states[units.RECORDER]["ActiveState"] = "failed"
+    systemd.states[places.RECORDER]["ActiveState"] = "failed"
     assert systemd.say(PROBLEM)[0].startswith("wtmpdb-recorder.service has failed -> sudo journalctl -b -u wtmpdb-recorder.service")
+
+
+def test_resident(world: World, systemd: Systemd) -> None:
+    """A recorder that is to stay, and its socket, are looked at like the others."""
+    world.records(recorder=True)
+    systemd.states[places.RECORDER] = dict(GOOD)
+    systemd.states["wtmpdb-varlink.socket"] = dict(GOOD)
+    assert systemd.say(OK) == ["8 are enabled and active -> "]
+    systemd.states[places.RECORDER]["ActiveState"] = "inactive"
+    systemd.states["wtmpdb-varlink.socket"]["UnitFileState"] = "disabled"
+    assert systemd.say(PROBLEM) == [
+        "wtmpdb-recorder.service is enabled, but does not run -> sudo systemctl start wtmpdb-recorder.service",
+        "wtmpdb-varlink.socket is not enabled -> sudo systemctl enable --now wtmpdb-varlink.socket",
+    ]
 
 
 def test_reload(systemd: Systemd) -> None:
     """Files that systemd has not read since they changed are a note."""
-    systemd.states[units.RECORDER]["NeedDaemonReload"] = "yes"
+    systemd.states[places.RECORDER]["NeedDaemonReload"] = "yes"
     assert systemd.say(NOTE)[0].endswith("-> sudo systemctl daemon-reload")
 
 

@@ -312,7 +312,7 @@ class TestBounds:
 
     def test_users_and_hosts(self, tmp_path: Path, machine: Machine, expose: Expose) -> None:
         """The users and hosts with most sessions are named, all others together are `other`."""
-        rows = [(3, f"u{number}", NOON + copy, None, "tty", f"h{number}", "x") for number in range(6) for copy in range(number + 1)]
+        rows = [(3, f"u{number}", NOON + copy, None, f"x{number}{copy}", f"h{number}", "x") for number in range(6) for copy in range(number + 1)]
         found = expose(collector(make_file(tmp_path / "w.db", rows), machine, per_user=True, per_host=True, max_series=2))
         assert {name: value for name, value in found.items() if name.startswith("user_sessions")} == {
             "user_sessions{user=u5}": 6,
@@ -323,7 +323,7 @@ class TestBounds:
 
     def test_sessions(self, tmp_path: Path, machine: Machine, expose: Expose) -> None:
         """Of too many sessions the oldest are named, and one series tells how many others there are."""
-        rows = [(3, "u", NOON + number, None, "tty", "h", "x") for number in range(9)]
+        rows = [(3, "u", NOON + number, None, f"x{number}", "h", "x") for number in range(9)]
         found = expose(collector(make_file(tmp_path / "w.db", rows), machine, sessions=True, max_series=4))
         assert len([name for name in found if name.startswith("session_info")]) == 5
         assert found["session_info{remote_host=other,session=other,tty=other,user=other}"] == 5

@@ -18,6 +18,7 @@ import pytest
 
 from support import NOON, closed, edit, make_spool, opened, post, table
 from wtmpdb.log import Log
+from wtmpdb.schema import VERSION
 from wtmpdb.spool import Spool
 
 if TYPE_CHECKING:
@@ -241,6 +242,84 @@ def test_no_spool_for_a_while(resident: Resident) -> None:
     make_spool(resident.spool)
     resident.post("alice")
     assert wait(lambda: resident.users() == ["alice"])
+
+
+def test_full_disk(resident: Resident, tmp_path: Path) -> None:
+    """While the disk of the history is full letters wait, which is said once; when there is room they are taken."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", small], capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        resident.database = small / "wtmp.db"
+        resident.start()
+        with pytest.raises(OSError, match="No space"):
+            (small / "filler").write_bytes(bytes(1 << 20))
+        post(resident.spool, *(opened(f"user{number}", NOON + number) for number in range(500)))
+        resident.poke()
+        assert wait(lambda: "no space left" in resident.said())
+        (small / "filler").unlink()
+        assert wait(lambda: len(resident.users()) == 500)
+        assert resident.said().count("\n") == 2
+    finally:
+        resident.close()
+        subprocess.run(["umount", small], check=True)
+
+
+def test_read_only(resident: Resident, tmp_path: Path) -> None:
+    """While the history is on a file system that cannot be written letters wait."""
+    place = tmp_path / "place"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        resident.database = place / "wtmp.db"
+        Log.write(str(resident.database)).close()
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        resident.start()
+        resident.post("alice")
+        assert wait(lambda: "read-only" in resident.said().lower())
+        subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+        assert wait(lambda: resident.users() == ["alice"])
+    finally:
+        resident.close()
+        subprocess.run(["umount", place], check=True)
+
+
+def test_stopped_and_continued(resident: Resident) -> None:
+    """Stopped for a while and continued it takes what has come meanwhile."""
+    resident.start()
+    assert resident.process
+    resident.process.send_signal(signal.SIGSTOP)
+    resident.post("alice", "bob")
+    time.sleep(0.3)
+    assert resident.users() == []
+    resident.process.send_signal(signal.SIGCONT)
+    assert wait(lambda: resident.users() == ["alice", "bob"])
+
+
+def test_broken_letter(resident: Resident) -> None:
+    """A broken letter is put aside with a word, and stops nobody."""
+    resident.start()
+    (resident.spool / "new" / "0").write_bytes(b"nonsense")
+    resident.post("alice")
+    assert wait(lambda: resident.users() == ["alice"])
+    assert os.listdir(resident.spool / "bad") == ["0"]
+    assert "letter '0' is broken" in resident.said()
+
+
+def test_older_history(resident: Resident) -> None:
+    """A history of an older version is brought up to date before, and what that takes does not stay in memory."""
+    Log.write(str(resident.database)).close()
+    with edit(resident.database) as database:
+        database.execute("PRAGMA user_version = 0")
+    post(resident.spool, opened("alice"))
+    resident.start()
+    with edit(resident.database) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    assert resident.users() == ["alice"]
+    assert resident.process
+    assert "sqlalchemy" not in Path(f"/proc/{resident.process.pid}/maps").read_text()
 
 
 def test_many_pokes(resident: Resident) -> None:

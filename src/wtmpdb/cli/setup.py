@@ -21,6 +21,8 @@ install.sh runs it. What an option has said once is remembered: later runs, also
 Examples:
   wtmpdb setup --dry-run      show what is missing, or what would be changed
   wtmpdb setup --private      only root and the group utmp may read the history
+  wtmpdb setup --recorder     each login is seen within milliseconds; programs can ask the recorder
+  wtmpdb setup --exporter     metrics for Prometheus at 127.0.0.1:20380
   wtmpdb setup --last         make 'last' a name of 'wtmpdb last'
   wtmpdb setup --root /mnt    in a tree that is not running, such as an image
   wtmpdb setup --undo         take everything out again; the history stays
@@ -32,6 +34,8 @@ _HELP = {
     "import": "bring what /var/log/wtmp* tell into the history, once (default: yes)",
     "private": "let only root and the group utmp read the history (default: no)",
     "all_sessions": "record cron and other sessions that are not interactive, too (default: no)",
+    "exporter": "serve metrics to Prometheus (default: no)",
+    "recorder": "let the recorder stay, so that logins are seen at once (default: no)",
     "last": "make links beside wtmpdb, so that 'last' is ours (default: no)",
 }
 

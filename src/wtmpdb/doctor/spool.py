@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LATE = 600.0
 """Seconds after which a letter that waits says that nobody takes letters: the timer comes every five minutes."""
 
+LATE_FOR_RESIDENT = 30.0
+"""The same where the recorder stays: it looks every few seconds."""
+
 _ABANDONED = 60.0
 _MODE = 0o700
 _DRAIN = "sudo wtmpdb recorder --once"
@@ -64,7 +67,7 @@ def letters(case: Case) -> Iterator[Finding]:
         return  # said above
     if not new:
         yield ok("spool", "is empty")
-    elif max(new) < LATE:
+    elif max(new) < (LATE_FOR_RESIDENT if case.asked_for("recorder") else LATE):
         yield ok("spool", _waiting(new))
     else:
         how = "sudo systemctl start wtmpdb-recorder.service; sudo journalctl -u wtmpdb-recorder.service" if case.systemd else _DRAIN

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from wtmpdb.doctor.finding import Finding
 
 WITHOUT_SYSTEMD = "call 'wtmpdb boot' at boot, 'wtmpdb shutdown' at shutdown and 'wtmpdb recorder --once' now and then"
-RECORDER = "wtmpdb-recorder.service"
 _AT_THEIR_TIME = ("wtmpdb-boot-time.service",)  # started by something that need not happen
 _PROPERTIES = "Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
 _SECONDS = 5.0
@@ -46,17 +45,25 @@ def units(case: Case) -> Iterator[Finding]:
     if not case.systemd:
         yield from _without_systemd(case)
         return
-    found = states(case, *places.ENABLED, RECORDER, places.C_BOOT_UNIT)
+    wanted = _wanted(case)
+    found = states(case, *{*wanted, places.RECORDER}, places.C_BOOT_UNIT)
     if not found:
         yield problem("units", f"systemd does not answer within {_SECONDS:.0f} s", "systemctl status")
         return
-    findings = [finding for name in places.ENABLED for finding in _unit(case, name, found.get(name, {}))]
-    if found.get(RECORDER, {}).get("ActiveState") == "failed":
-        findings.append(problem("units", f"{RECORDER} has failed", f"sudo journalctl -b -u {RECORDER}; then sudo systemctl start {RECORDER}"))
+    findings = [finding for name in wanted for finding in _unit(case, name, found.get(name, {}))]
+    if places.RECORDER not in wanted and found.get(places.RECORDER, {}).get("ActiveState") == "failed":
+        findings.append(
+            problem("units", f"{places.RECORDER} has failed", f"sudo journalctl -b -u {places.RECORDER}; then sudo systemctl start {places.RECORDER}")
+        )
     if any(state.get("NeedDaemonReload") == "yes" for state in found.values()):
         findings.append(note("units", "files of units have been changed since systemd read them", "sudo systemctl daemon-reload"))
-    yield from findings or [ok("units", f"{len(places.ENABLED)} are enabled and active")]
+    yield from findings or [ok("units", f"{len(wanted)} are enabled and active")]
     yield from _boot_unit_of_c(found.get(places.C_BOOT_UNIT, {}))
+
+
+def _wanted(case: Case) -> tuple[str, ...]:
+    resident, exporter = case.asked_for("recorder"), case.asked_for("exporter")
+    return (*places.ENABLED, *(places.RESIDENT if resident else ()), *(places.EXPORTER if exporter else ()))
 
 
 def _unit(case: Case, name: str, state: State) -> Iterator[Finding]:
@@ -74,7 +81,8 @@ def _unit(case: Case, name: str, state: State) -> Iterator[Finding]:
         yield say("units", f"{name} is not enabled", f"sudo systemctl enable --now {name}")
     elif active not in ("active", "activating", "reloading") and name not in _AT_THEIR_TIME:
         # systemd starts no socket while its service runs.
-        first = f"sudo systemctl stop {RECORDER}; " if name.endswith(".socket") else ""
+        service = places.EXPORTER_SERVICE if name in places.EXPORTER else places.RECORDER
+        first = f"sudo systemctl stop {service}; " if name.endswith(".socket") else ""
         yield say("units", f"{name} is enabled, but does not run", f"{first}sudo systemctl start {name}")
 
 
@@ -94,7 +102,7 @@ def _without_systemd(case: Case) -> Iterator[Finding]:
     if not has_program(case.root, "systemctl"):
         yield note("units", "there is no systemd here", WITHOUT_SYSTEMD)
         return
-    missing = [name for name in places.ENABLED if not os.path.exists(case.path(f"{places.UNITS}/{name}"))]
+    missing = [name for name in _wanted(case) if not os.path.exists(case.path(f"{places.UNITS}/{name}"))]
     if missing:
         yield problem("units", f"not installed: {', '.join(missing)}", "sudo wtmpdb setup")
     else:

@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING
 
 from wtmpdb.installation.found import has_program, mentions, pam_lines, sshd_records, systemd_runs
 from wtmpdb.installation.pam import DISABLED
-from wtmpdb.installation.places import C_BOOT_UNIT, C_DATABASE, C_LOGROTATE, C_MODULE, C_PROFILE, PROFILES, UNITS
+from wtmpdb.installation.places import C_BOOT_UNIT, C_DAEMON_UNITS, C_DATABASE, C_LOGROTATE, C_MODULE, C_PROFILE, PROFILES, UNITS
 from wtmpdb.log import DATABASE
 
 if TYPE_CHECKING:
     from wtmpdb.installation.changes import Changes
 
-MASKED, DIVERTED, LINKED = "boot unit masked", "logrotate diverted", "database linked"
+MASKED, DAEMON_MASKED = "boot unit masked", "daemon masked"
+DIVERTED, LINKED = "logrotate diverted", "database linked"
 
 _UNITS = ("/usr/lib/systemd/system", "/lib/systemd/system")
+_ADMINISTRATOR = "/etc/systemd/system"
 _LIBRARIES = ("/usr/lib/*/libwtmpdb.so.0", "/usr/lib64/libwtmpdb.so.0", "/usr/lib/libwtmpdb.so.0")
-_MASK = f"/etc/systemd/system/{C_BOOT_UNIT}"
+_MASKED = {MASKED: (C_BOOT_UNIT,), DAEMON_MASKED: C_DAEMON_UNITS}
 _ASIDE = f"{C_LOGROTATE}.disabled"  # logrotate passes over files of this name
 
 
@@ -33,7 +35,7 @@ def adopt(changes: Changes) -> None:
         return
     found = {
         LINKED: _leads_to(changes.at(DATABASE), C_DATABASE),
-        MASKED: _leads_to(changes.at(_MASK), os.devnull),
+        MASKED: _is_masked(changes, C_BOOT_UNIT),
         DISABLED: os.path.exists(changes.at(f"{PROFILES}/{C_PROFILE}")) and not pam_lines(changes.root, C_MODULE),
     }
     changes.ledger.deeds += [deed for deed, done in found.items() if done]
@@ -71,24 +73,45 @@ def _knows_our_path(changes: Changes) -> bool:
     return bool(libraries) and all(mentions(path, DATABASE.encode()) for path in libraries)
 
 
-def take_over(changes: Changes, *, systemd: bool) -> None:
-    """Take the place of its boot service and of the logrotate of its file."""
-    unit = next((f"{path}/{C_BOOT_UNIT}" for path in _UNITS if os.path.exists(changes.at(f"{path}/{C_BOOT_UNIT}"))), None)
-    if unit and systemd and not os.path.lexists(changes.at(_MASK)) and has_program(changes.root, "systemctl"):
-        changes.deed(MASKED, "systemctl", "--quiet", "mask", C_BOOT_UNIT)
+def take_over(changes: Changes, *, systemd: bool, resident: bool) -> None:
+    """Take the place of its boot service, of its daemon if our recorder is to stay, and of the logrotate of its file."""
+    if systemd and has_program(changes.root, "systemctl"):
+        _mask(changes, MASKED)
+        if resident:
+            _mask(changes, DAEMON_MASKED)
+        else:
+            _unmask(changes, DAEMON_MASKED)
     if os.path.exists(changes.at(C_LOGROTATE)) and has_program(changes.root, "dpkg-divert"):
         changes.deed(DIVERTED, "dpkg-divert", "--quiet", "--local", "--rename", "--divert", _ASIDE, "--add", C_LOGROTATE)
+
+
+def _mask(changes: Changes, deed: str) -> None:
+    there = [unit for unit in _MASKED[deed] if any(os.path.exists(changes.at(f"{path}/{unit}")) for path in _UNITS)]
+    # What somebody has put in their place stays.
+    if units := [unit for unit in there if not os.path.lexists(changes.at(f"{_ADMINISTRATOR}/{unit}"))]:
+        now = ["--now"] if deed == DAEMON_MASKED and systemd_runs(changes.root) else []
+        changes.deed(deed, "systemctl", "--quiet", "mask", *now, *units)
+
+
+def _unmask(changes: Changes, deed: str) -> None:
+    if deed not in changes.ledger.deeds:
+        return
+    if units := [unit for unit in _MASKED[deed] if _is_masked(changes, unit)]:
+        changes.run("systemctl", "--quiet", "unmask", *units)
+        if systemd_runs(changes.root):
+            changes.run("systemctl", "daemon-reload")
+    changes.ledger.drop("deeds", deed)
+
+
+def _is_masked(changes: Changes, unit: str) -> bool:
+    return _leads_to(changes.at(f"{_ADMINISTRATOR}/{unit}"), os.devnull)
 
 
 def give_back(changes: Changes) -> None:
     """Undo what `take_over` and `share` did, and nothing that somebody else did."""
     deeds = changes.ledger.deeds
-    if MASKED in deeds:
-        if _leads_to(changes.at(_MASK), os.devnull):
-            changes.run("systemctl", "--quiet", "unmask", C_BOOT_UNIT)
-            if systemd_runs(changes.root):
-                changes.run("systemctl", "daemon-reload")
-        changes.ledger.drop("deeds", MASKED)
+    for deed in _MASKED:
+        _unmask(changes, deed)
     if DIVERTED in deeds:
         if changes.ask("dpkg-divert", "--listpackage", C_LOGROTATE).strip() == "LOCAL":
             changes.run("dpkg-divert", "--quiet", "--rename", "--remove", C_LOGROTATE)

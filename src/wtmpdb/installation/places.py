@@ -41,9 +41,27 @@ ENABLED = (
 )
 """The units that setup enables."""
 
+RECORDER = "wtmpdb-recorder.service"
+RESIDENT = (RECORDER, "wtmpdb-varlink.socket")
+"""The units that setup enables as well when the recorder is to stay resident."""
+
+RESIDENT_FILES = {
+    f"{UNITS}/wtmpdb-varlink.socket": "systemd/recorder/wtmpdb-varlink.socket",
+    f"{UNITS}/{RECORDER}.d/resident.conf": "systemd/recorder/resident.conf",
+}
+"""What makes it so: where it goes, and where the package has it."""
+
+EXPORTER = ("wtmpdb-exporter.socket",)
+"""The units that setup enables as well when metrics are to be served; the socket starts EXPORTER_SERVICE."""
+
+EXPORTER_SERVICE = "wtmpdb-exporter.service"
+EXPORTER_FILES = {f"{UNITS}/{unit}": f"systemd/exporter/{unit}" for unit in (*EXPORTER, EXPORTER_SERVICE)}
+"""Where they go, and where the package has them."""
+
 # Debian's packages of the C project's wtmpdb.
 C_DATABASE = "/var/log/wtmp.db"
 C_PROFILE = "wtmpdb"
 C_MODULE = "pam_wtmpdb.so"
 C_BOOT_UNIT = "wtmpdb-update-boot.service"
+C_DAEMON_UNITS = ("wtmpdbd.socket", "wtmpdbd.service")  # other distributions; on the same socket as our recorder
 C_LOGROTATE = "/etc/logrotate.d/wtmpdb"

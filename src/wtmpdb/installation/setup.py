@@ -30,6 +30,8 @@ def set_up(root: str, top: str, asked: Mapping[str, bool | None], *, dry: bool =
     ledger = Ledger(root, dry=dry)
     changes = Changes(root, ledger, dry=dry)
     c_tool.adopt(changes)
+    if (ledger.options | wishes)["exporter"]:
+        program.check_exporter()
     try:
         if not dry:
             _check_writable(root, ledger.options | wishes)
@@ -47,15 +49,15 @@ def _put(changes: Changes, top: str, python: str) -> None:
     options = changes.ledger.options
     program.put(changes, top, python, names=options["last"])
     history.put(changes)
-    changed = options["systemd"] and units.put(changes, top)
+    changed = options["systemd"] and units.put(changes, top, resident=options["recorder"], exporter=options["exporter"])
     c_tool.share(changes)
     history.modernise(changes)
     history.close(changes, private=options["private"])
-    c_tool.take_over(changes, systemd=options["systemd"])
+    c_tool.take_over(changes, systemd=options["systemd"], resident=options["recorder"])
     if options["pam"]:
         pam.put(changes, top, all_sessions=options["all_sessions"])
     if options["systemd"]:
-        units.start(changes, changed=changed)
+        units.start(changes, changed=changed, resident=options["recorder"], exporter=options["exporter"])
     if options["import"]:
         old_files.put(changes)
 

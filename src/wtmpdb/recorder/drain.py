@@ -27,6 +27,10 @@ BATCH = 1000
 """How many events go into one transaction: enough to share its cost, few enough that no other writer waits long."""
 
 
+CACHE = 2000
+"""Kilobytes of the history that are kept in memory: what a batch touches, not more, since the connection stays open."""
+
+
 class Drained(Applied):
     """What a drain did: numbers of events, and of letters that were broken."""
 
@@ -76,6 +80,7 @@ class Drain:
             self.close()
             self._file = _identity(self.database)
             self._log = Log.write(self.database, timeout=self._timeout)
+            self._log.query(f"PRAGMA cache_size = -{CACHE}")
         return self._log
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
-from time import monotonic
+from time import monotonic, sleep
 
 from wtmpdb.errors import LogError, WtmpdbError, complain
 from wtmpdb.recorder.drain import Drain
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from wtmpdb.system import System
 
     class Part(Protocol):
-        """Something that lives in the loop of the recorder, beside what moves letters."""
+        """Something that lives in the loop of the recorder, beside what moves letters.
+
+        It is not told of letters that somebody else took (root's `last`, `wtmpdb recorder --once`), nor of those from before a restart.
+        """
 
         def applied(self, events: list[Event], log: Log) -> None:
             """Learn of a batch: its events were committed and their letters are gone. May write; LogError is said in the log and goes no further."""
@@ -49,6 +52,11 @@ PATIENCE = 0.05
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds between two tries while letters cannot be taken: the pause doubles."""
+
+LONGEST_START = 10.0
+"""Seconds for which the bringing up to date of an older history is waited for: logins wait for the start of the recorder."""
+
+_LOOK_AGAIN = 0.01
 
 QUIET = 1.0
 """Seconds for which trouble is not worth a word: another drain, a lock that somebody holds for a moment."""
@@ -68,7 +76,7 @@ class Server:
         self._batches: Iterator[tuple[list[Event], Drained]] | None = None
         self._poked = False  # since the pass that goes on began
         self._waits = False  # for better times
-        self._trouble = Trouble()
+        self._trouble: Trouble | None = None
 
     def log(self) -> Log:
         """Return the history, open for writing. Raises LogError. Not to be kept: it may be another one at the next turn."""
@@ -120,9 +128,12 @@ class Server:
             done = next(self._batches or iter(()), None)
         except WtmpdbError as error:
             self._batches, self._waits = None, True
+            self._trouble = self._trouble or Trouble()
             self.loop.after(self._trouble.meet(error), self._try_again)
             return
-        self._trouble.end()
+        if self._trouble:
+            self._trouble.end()
+            self._trouble = None
         if done is not None:
             self._tell(*done)
             self.loop.soon(self._step)
@@ -146,29 +157,26 @@ class Server:
 
 
 class Trouble:
-    """Why letters cannot be taken: said once when it lasts, and once more when it is over."""
+    """A time in which letters cannot be taken. Why is said once, when it lasts, and that it is over."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Begin now."""
         self._pause = FIRST_PAUSE
-        self._since: float | None = None
+        self._since = monotonic()
         self._said: set[str] = set()
 
     def meet(self, error: WtmpdbError) -> float:
         """Say it when it is time to; return how many seconds to wait before the next try."""
-        now = monotonic()
-        self._since = now if self._since is None else self._since
-        if now - self._since >= QUIET and str(error) not in self._said:
+        if monotonic() - self._since >= QUIET and str(error) not in self._said:
             self._said.add(str(error))
             complain(f"wtmpdb recorder: {error}: letters wait in the spool", error.hint)
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)
         return pause
 
     def end(self) -> None:
-        """Letters are taken."""
+        """Say that letters are taken again, if it was said that they are not."""
         if self._said:
             complain("wtmpdb recorder: letters are taken again")
-        self.__init__()  # type: ignore[misc]
 
 
 def serve(database: str | None = None, spool: str = SPOOL) -> int:
@@ -199,11 +207,13 @@ def _show_life(loop: Loop) -> None:
 
 
 def _in_a_child(work: Callable[[], object]) -> None:
-    """Do some work in a process of its own, and wait for it: what it imports is given back to the machine."""
+    """Do some work in a process of its own, whose imports do not stay, and wait for it; if it takes long it goes on beside us."""
     child = os.fork()
     if child == 0:
         try:
             work()
         finally:
             os._exit(0)
-    os.waitpid(child, 0)
+    deadline = monotonic() + LONGEST_START
+    while monotonic() < deadline and not os.waitpid(child, os.WNOHANG)[0]:
+        sleep(_LOOK_AGAIN)
