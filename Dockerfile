@@ -4,7 +4,7 @@ ARG PYTHON=3.13
 FROM python:${PYTHON}-slim AS build
 COPY . /src
 WORKDIR /src
-# Of what the package can need only what the exporter does: no pip, no SQLAlchemy, no Alembic.
+# Of what the package can need only what the exporter does: no SQLAlchemy, no Alembic. The pip of the image puts it there.
 RUN python -m venv --without-pip /opt/wtmpdb \
     && python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['exporter'], sep='\n')" \
         >/tmp/requirements.txt \

@@ -91,7 +91,7 @@ def test_what_the_image_says(podman: Podman) -> None:
 
 
 def test_what_the_image_holds(podman: Podman) -> None:
-    """Of the packages of Python the image has what the exporter needs, and neither pip nor a compiler nor the rest of ours."""
+    """The program in the image has the packages that the exporter needs, and neither pip nor those of our other commands."""
     names = ("prometheus_client", "pip", "sqlalchemy", "alembic")
     look = f"from importlib.util import find_spec as find; print(*(bool(find(name)) for name in {names}))"
     words = ("run", "--rm", "--network=none", *LIMITS, "--entrypoint=python", IMAGE, "-c", look)
