@@ -18,10 +18,11 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from dashboards.reading import rules
 from support import SECOND, make_file
 from wtmpdb import __version__, schema
 from wtmpdb.__main__ import COMMANDS, NAMES, main, module_of
@@ -308,6 +309,13 @@ class TestReferences:
                 if command not in COMMANDS or given - known:
                     wrong.append(line)
         assert wrong == []
+
+    @pytest.mark.parametrize("rule", rules("alert").values(), ids=rules("alert"))
+    def test_commands_of_runbooks_are_understood(self, rule: dict[str, Any]) -> None:
+        """Every ``wtmpdb …`` that an alert tells one to run is a command that there is, with options that it has."""
+        for command, options in re.findall(r"\bwtmpdb ([a-z]+)((?: -[a-z-]+| [a-z\dA-Z]+)*)", rule["annotations"]["runbook"]):
+            assert command in COMMANDS
+            assert {option for option in options.split() if option.startswith("-")} <= options_of(command)
 
     def test_commands_are_found(self) -> None:
         """What the test above looks for is found, and a command or an option that is not there would be noticed."""
