@@ -21,8 +21,8 @@ Installs wtmpdb into $prefix, its PAM module and its units.
 
   --no-packages  do not install packages of the distribution: they are there already
 
-Every other option goes to 'wtmpdb setup', which does the second half: --no-pam, --no-systemd, --no-import, --private,
---all-sessions, --recorder, --last.
+Every other option goes to 'wtmpdb setup', which does the second half: --no-pam, --no-failures, --no-systemd, --no-import,
+--private, --all-sessions, --recorder, --exporter, --last.
 
 Examples:
   git clone … wtmpdb && cd wtmpdb && sudo ./install.sh
@@ -75,10 +75,11 @@ build_module() {
 install_program() {
     say "installing into $prefix"
     # Made beside it and then put in its place. -I: nothing is imported from the directory that this was called in.
+    # With the extra for the exporter always: setup can turn it on later, but not get packages.
     new=$prefix.new old=$prefix.old
     rm -rf "$new"
     "$python" -Im venv "$new" || die "$new: cannot be made (is python3-venv there?); nothing was changed"
-    "$new/bin/python" -Im pip install --quiet --disable-pip-version-check "$here" || die "pip could not get what it needs; nothing was changed" \
+    "$new/bin/python" -Im pip install --quiet --disable-pip-version-check "$here[exporter]" || die "pip could not get what it needs; nothing was changed" \
         "(is there a network? PIP_NO_INDEX and PIP_FIND_LINKS let it take files from a directory)"
     install -m 644 "$build/pam_wtmpdb_spool.so" "$new/lib"
     find "$new/bin" "$new/pyvenv.cfg" -type f -exec sed -i "s|$new|$prefix|g" {} +
@@ -94,7 +95,7 @@ while [ "$count" -gt 0 ]; do
     case $1 in
         --no-packages) packages=no ;;
         -h | --help) usage; exit 0 ;;
-        --pam | --no-pam | --systemd | --no-systemd | --import | --no-import | --private | --no-private | --all-sessions | --no-all-sessions | --recorder | --no-recorder | --last | --no-last) set -- "$@" "$1" ;;
+        --pam | --no-pam | --failures | --no-failures | --systemd | --no-systemd | --import | --no-import | --private | --no-private | --all-sessions | --no-all-sessions | --recorder | --no-recorder | --exporter | --no-exporter | --last | --no-last) set -- "$@" "$1" ;;
         *) usage >&2; exit 2 ;;
     esac
     shift

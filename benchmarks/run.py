@@ -16,6 +16,7 @@ from benchmarks.measure import TEST_CACHE, Result, Settings, Skipped, table
 
 BENCHMARKS = {
     "login": "what a login costs: open and close of a session through PAM, against Debian's C module",
+    "failures": "what a failed login costs, and an attack of 2,000 a minute",
     "drain": "10,000 letters from the spool into a fresh database",
     "recorder": "the resident recorder: from login to row, bursts against Debian's C module, memory",
     "startup": "last -n 10, against Python itself",
@@ -25,6 +26,7 @@ BENCHMARKS = {
     "legacy": "last -f of an old file, against util-linux; the newest ten lines, against Python itself; memory",
     "varlink": "reading a million rows through the recorder: its memory, and logins meanwhile",
     "import": "import of an old file, against a plain executemany of its rows; who waits meanwhile",
+    "exporter": "a scrape of metrics: the first, those after it, of a utmp file; resident memory",
     "query": "lastlog and stats, with the import of SQLAlchemy",
     "imports": "what our own modules cost when they are imported",
 }

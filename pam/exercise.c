@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * exercise CONFDIR SERVICE PROCESSES THREADS SESSIONS
+ * exercise CONFDIR SERVICE PROCESSES THREADS SESSIONS [failed]
  *
  * A PAM application for the tests: all processes start at the same moment; in each, every thread opens and closes
  * sessions, one after the other, of the users p<process>t<thread>s<session>, from a terminal and a host with hostile
- * names. Fails if PAM refuses anything, or if a descriptor or a blocked signal is left behind.
+ * names; with `failed` they only try to log in, and must not be let in. Fails if PAM answers otherwise, or if a
+ * descriptor or a blocked signal is left behind.
  */
 
 #include <dirent.h>
@@ -27,6 +28,7 @@ struct work {
 	int process;
 	int thread;
 	int sessions;
+	bool must_fail; /* logins instead of sessions */
 	bool failed;
 };
 
@@ -53,9 +55,12 @@ static bool run_session(const struct work *work, int session)
 	if (pam_start_confdir(work->service, user, &conversation, work->confdir, &pamh) != PAM_SUCCESS)
 		return false;
 
-	bool done = pam_set_item(pamh, PAM_TTY, tty) == PAM_SUCCESS && pam_set_item(pamh, PAM_RHOST, host) == PAM_SUCCESS &&
-	            pam_open_session(pamh, 0) == PAM_SUCCESS && pam_close_session(pamh, 0) == PAM_SUCCESS;
+	bool done = pam_set_item(pamh, PAM_TTY, tty) == PAM_SUCCESS && pam_set_item(pamh, PAM_RHOST, host) == PAM_SUCCESS;
 
+	if (work->must_fail)
+		done = done && pam_authenticate(pamh, 0) != PAM_SUCCESS && pam_setcred(pamh, 0) != PAM_SUCCESS;
+	else
+		done = done && pam_open_session(pamh, 0) == PAM_SUCCESS && pam_close_session(pamh, 0) == PAM_SUCCESS;
 	return pam_end(pamh, PAM_SUCCESS) == PAM_SUCCESS && done;
 }
 
@@ -138,12 +143,12 @@ static bool run_all(struct work work, int processes, int threads)
 
 int main(int argc, char **argv)
 {
-	if (argc != 6) {
-		fprintf(stderr, "usage: exercise CONFDIR SERVICE PROCESSES THREADS SESSIONS\n");
+	if (argc != 6 && (argc != 7 || strcmp(argv[6], "failed") != 0)) {
+		fprintf(stderr, "usage: exercise CONFDIR SERVICE PROCESSES THREADS SESSIONS [failed]\n");
 		return 2;
 	}
 
-	struct work work = {.confdir = argv[1], .service = argv[2], .sessions = atoi(argv[5])};
+	struct work work = {.confdir = argv[1], .service = argv[2], .sessions = atoi(argv[5]), .must_fail = argc == 7};
 	int processes = atoi(argv[3]);
 	int threads = atoi(argv[4]);
 	bool done = processes == 1 ? run_process(work, threads) : run_all(work, processes, threads);

@@ -28,7 +28,7 @@ static struct letter make_letter(const char *data, size_t size)
 	struct letter letter = {.time = 1795242031123456, .opened = 1795241024000017, .pid = 4711, .start = 8812345};
 	const char *end = data + size;
 
-	letter.closed = size % 2 == 1;
+	letter.kind = (enum letter_kind)(size % 3);
 	letter_set(letter.key, sizeof letter.key, "6b0c7a1d2e5f40918a7b6c5d4e3f2a1b");
 	letter_set(letter.user, sizeof letter.user, data);
 	letter_set(letter.tty, sizeof letter.tty, data = next_value(data, end));

@@ -88,9 +88,12 @@ void letter_set(char *value, size_t size, const char *from)
 
 size_t letter_encode(const struct letter *letter, char *text, size_t size)
 {
+	static const char *const kinds[] = {"opened", "closed", "failed"};
 	struct sheet sheet = {.text = text, .size = size};
 
-	put_text(&sheet, letter->closed ? "wtmpdb 1 closed\n" : "wtmpdb 1 opened\n");
+	put_text(&sheet, "wtmpdb 1 ");
+	put_text(&sheet, kinds[letter->kind]);
+	put(&sheet, '\n');
 	put_line(&sheet, "key", letter->key);
 	put_number(&sheet, "time", letter->time);
 	put_number(&sheet, "opened", letter->opened);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
-/* A letter: what one login or logout tells the recorder, as docs/format.md lays it down. No I/O, no PAM. */
+/* A letter: what a login, a logout or a failed login tells the recorder (docs/format.md). No I/O, no PAM. */
 
 #ifndef WTMPDB_LETTER_H
 #define WTMPDB_LETTER_H
@@ -22,9 +22,11 @@ enum {
 	LETTER_TEXT = 4096,
 };
 
+enum letter_kind { LETTER_OPENED, LETTER_CLOSED, LETTER_FAILED };
+
 /* An empty string or a zero means "not known": its line is left out. */
 struct letter {
-	bool closed;
+	enum letter_kind kind;
 	int64_t time;   /* µs since 1970-01-01 00:00:00 UTC, as is `opened` */
 	int64_t opened; /* only in a close: when its session was opened */
 	int64_t pid;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 
 /*
- * The PAM session module of wtmpdb. It runs as root inside sshd, login, su and sudo, so it does as little as it can:
- * each open and each close of a session becomes one letter in a spool, and the recorder is told to look there.
+ * The PAM module of wtmpdb. It runs as root inside sshd, login, su and sudo, so it does as little as it can: each open
+ * and each close of a session, and each failed login, becomes one letter in a spool, and the recorder is told to look.
  *
- * - It never refuses or delays a login: whatever happens, PAM gets PAM_SUCCESS. What cannot be written goes to syslog.
+ * - It never refuses or delays a login: whatever happens, a session gets PAM_SUCCESS. What cannot be written goes to
+ *   syslog. In the auth part, where success would let somebody in, PAM always gets PAM_IGNORE.
  * - It believes nobody: it reads PAM items and its own /proc entry; of the PAM environment, which a user may have
  *   filled, only two values whose form is checked. All values are bounded, and escaped when written.
  * - It changes nothing in the process: no signal disposition, umask or working directory; it leaves no descriptor
@@ -134,17 +135,23 @@ static void set_session(pam_handle_t *pamh, char session[LETTER_SESSION])
 		letter_set(session, LETTER_SESSION, id);
 }
 
-static void gather(pam_handle_t *pamh, struct letter *letter)
+/* What is known of whoever asks to be let in. */
+static void gather_request(pam_handle_t *pamh, struct letter *letter)
 {
 	const char *host = item(pamh, PAM_RHOST);
 
 	letter->pid = getpid();
-	letter->start = system_process_start();
-	system_boot(letter->boot, sizeof letter->boot);
 	letter_set(letter->user, sizeof letter->user, item(pamh, PAM_USER));
 	set_tty(pamh, letter->tty);
 	letter_set(letter->host, sizeof letter->host, host[0] != '\0' ? host : item(pamh, PAM_XDISPLAY));
 	letter_set(letter->service, sizeof letter->service, item(pamh, PAM_SERVICE));
+}
+
+static void gather(pam_handle_t *pamh, struct letter *letter)
+{
+	gather_request(pamh, letter);
+	letter->start = system_process_start();
+	system_boot(letter->boot, sizeof letter->boot);
 	set_session(pamh, letter->session);
 }
 
@@ -184,7 +191,7 @@ static bool compose_opened(pam_handle_t *pamh, struct letter *letter)
 	gather(pamh, letter);
 	letter->time = system_now();
 	make_key(letter->key);
-	return last == NULL || last->closed || strcmp(last->user, letter->user) != 0;
+	return last == NULL || last->kind == LETTER_CLOSED || strcmp(last->user, letter->user) != 0;
 }
 
 /* The close repeats the facts of the open, so that it makes a whole entry even where the open's letter was lost. */
@@ -194,13 +201,13 @@ static bool compose_closed(pam_handle_t *pamh, struct letter *letter)
 
 	if (last == NULL) {
 		gather(pamh, letter);
-	} else if (last->closed) {
+	} else if (last->kind == LETTER_CLOSED) {
 		return false;
 	} else {
 		*letter = *last;
 		letter->opened = last->time;
 	}
-	letter->closed = true;
+	letter->kind = LETTER_CLOSED;
 	letter->time = system_now();
 	return true;
 }
@@ -250,7 +257,51 @@ static void record(pam_handle_t *pamh, bool closing, int argc, const char **argv
 	}
 }
 
-/* The only way in: whatever happened, the application gets success and its errno as it was. */
+/* --- Failed logins --------------------------------------------------------------------------------------------- */
+
+/* The user goes into the letter, which root alone can read, and never to syslog: a mistyped one may be a password. */
+static void deliver_failed(pam_handle_t *pamh, const struct options *options, const struct letter *letter)
+{
+	char text[LETTER_TEXT];
+	char why[128];
+	bool counted;
+	size_t size = letter_encode(letter, text, sizeof text);
+
+	if (spool_post_failed(options->spool, letter->time, text, size, &counted)) {
+		if (!counted)
+			spool_poke(options->poke);
+		if (options->debug)
+			pam_syslog(pamh, LOG_DEBUG, "failed login %s", counted ? "only counted" : "posted");
+	} else if (!options->silent) {
+		if (strerror_r(errno, why, sizeof why) != 0)
+			why[0] = '\0';
+		pam_syslog(pamh, LOG_ERR, "cannot write a failed login to %s/failed (%s)", options->spool, why);
+	}
+}
+
+static void record_failed(pam_handle_t *pamh, int argc, const char **argv)
+{
+	struct letter letter = {0};
+	struct options options = read_options(pamh, false, argc, argv);
+	const char *service = item(pamh, PAM_SERVICE);
+
+	if (is_in_list(options.skip_if, service)) {
+		if (options.debug)
+			pam_syslog(pamh, LOG_DEBUG, "service %s is left out", service);
+	} else if (geteuid() != 0) {
+		if (options.debug)
+			pam_syslog(pamh, LOG_DEBUG, "the application does not run as root: nothing is recorded");
+	} else {
+		letter.kind = LETTER_FAILED;
+		letter.time = system_now();
+		gather_request(pamh, &letter);
+		deliver_failed(pamh, &options, &letter);
+	}
+}
+
+/* --- The ways in ----------------------------------------------------------------------------------------------- */
+
+/* Whatever happened, the application gets success and its errno as it was. */
 static int session(pam_handle_t *pamh, bool closing, int argc, const char **argv)
 {
 	int before = errno;
@@ -270,4 +321,25 @@ EXPORT int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const c
 {
 	(void)flags;
 	return session(pamh, true, argc, argv);
+}
+
+/* Reached only when all in front of it have failed. PAM_IGNORE has no say in the outcome: a denial stays a denial. */
+EXPORT int pam_sm_authenticate(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+	int before = errno;
+
+	(void)flags;
+	record_failed(pamh, argc, argv);
+	errno = before;
+	return PAM_IGNORE;
+}
+
+/* PAM calls it of every module of the auth part. */
+EXPORT int pam_sm_setcred(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+	(void)pamh;
+	(void)flags;
+	(void)argc;
+	(void)argv;
+	return PAM_IGNORE;
 }

@@ -2,6 +2,7 @@
 
 #include "spool.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +15,9 @@
 #include <unistd.h>
 
 #include "system.h"
+
+/* So many failed logins may wait as letters, and so many may be counted, while nobody takes them: no disk is filled. */
+enum { MOST_FAILED = 1000, MOST_COUNTED = 1 << 24 };
 
 static int open_directory(int parent, const char *path)
 {
@@ -75,8 +79,8 @@ static bool sync_to_disk(int (*sync)(int), int fd)
 	return result == 0;
 }
 
-/* As in a maildir: whatever is in `new` is whole, and is still there after a power cut. */
-static bool post_into(int tmp, int new, const char *name, const char *text, size_t size)
+/* As in a maildir: whatever is in `new` is whole, and, if it is `sure`, is still there after a power cut. */
+static bool post_into(int tmp, int new, const char *name, const char *text, size_t size, bool sure)
 {
 	int fd = openat(tmp, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
 
@@ -85,7 +89,7 @@ static bool post_into(int tmp, int new, const char *name, const char *text, size
 
 	/* fchmod, since the umask is the application's. After the sync, close has nothing left to tell. */
 	bool written = fchmod(fd, S_IRUSR | S_IWUSR) == 0 && write_past_limit(fd, text, size) &&
-	               sync_to_disk(fdatasync, fd);
+	               (!sure || sync_to_disk(fdatasync, fd));
 
 	close_quietly(fd);
 	if (!written || renameat(tmp, name, new, name) != 0) {
@@ -95,7 +99,7 @@ static bool post_into(int tmp, int new, const char *name, const char *text, size
 		errno = why;
 		return false;
 	}
-	return sync_to_disk(fsync, new);
+	return !sure || sync_to_disk(fsync, new);
 }
 
 /* Names sort in the order of time. */
@@ -117,12 +121,76 @@ bool spool_post(const char *spool, int64_t time, const char *text, size_t size)
 	int root = open_directory(AT_FDCWD, spool);
 	int tmp = root >= 0 ? open_directory(root, "tmp") : -1;
 	int new = tmp >= 0 ? open_directory(root, "new") : -1;
-	bool posted = new >= 0 && post_into(tmp, new, name, text, size);
+	bool posted = new >= 0 && post_into(tmp, new, name, text, size, true);
 
 	close_quietly(new);
 	close_quietly(tmp);
 	close_quietly(root);
 	return posted;
+}
+
+/* Are there too many files in a directory? Not as far as is known, if it cannot be read. */
+static bool is_crowded(int directory)
+{
+	unsigned int count = 0;
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (stream == NULL) {
+		close_quietly(fd);
+		return false;
+	}
+	for (const struct dirent *entry; count < MOST_FAILED && (entry = readdir(stream)) != NULL;)
+		if (entry->d_name[0] != '.')
+			count++;
+	closedir(stream);
+	return count >= MOST_FAILED;
+}
+
+/* The size of the file is the number: a byte can be appended by many at once. False when there is no such file. */
+static bool count_one_more(int directory, bool create)
+{
+	struct stat status;
+	int flags = O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (create ? O_CREAT : 0);
+	int fd = openat(directory, "uncounted", flags, S_IRUSR | S_IWUSR);
+	bool counted = fd >= 0 && belongs_to_root(fd, S_IFREG) && fstat(fd, &status) == 0;
+
+	if (counted && create)
+		counted = fchmod(fd, S_IRUSR | S_IWUSR) == 0; /* the umask is the application's */
+	if (counted && status.st_size < MOST_COUNTED)
+		counted = write_past_limit(fd, ".", 1);
+	close_quietly(fd);
+	return counted;
+}
+
+/*
+ * While the file of what is only counted is there, too many letters wait: the recorder takes it away when it has taken
+ * them. To look at all of them takes longer than all the rest, so one attempt of sixteen does, by chance.
+ */
+bool spool_post_failed(const char *spool, int64_t time, const char *text, size_t size, bool *counted)
+{
+	char name[64];
+
+	make_name(name, sizeof name, time);
+
+	int root = open_directory(AT_FDCWD, spool);
+	int failed = root >= 0 ? open_directory(root, "failed") : -1;
+	int tmp = failed >= 0 ? open_directory(failed, "tmp") : -1;
+	int new = tmp >= 0 ? open_directory(failed, "new") : -1;
+	bool done = false;
+
+	*counted = false;
+	if (new >= 0) {
+		bool looks = name[strlen(name) - 1] == '0';
+
+		*counted = count_one_more(failed, false) || (looks && is_crowded(new) && count_one_more(failed, true));
+		done = *counted || post_into(tmp, new, name, text, size, false);
+	}
+	close_quietly(new);
+	close_quietly(tmp);
+	close_quietly(failed);
+	close_quietly(root);
+	return done;
 }
 
 /* Only saves the recorder's waiting: if it is not there or has much to do, it finds the letter all the same. */

@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).parents[1] / "pam"
 PAM_SERVICE, PAM_USER, PAM_TTY, PAM_RHOST, PAM_XDISPLAY = 1, 2, 3, 4, 11
 
-_LETTER = re.compile(rb"wtmpdb 1 (opened|closed)\n((?:[a-z]+ (?:[!-\[\]-~]|\\[0-3][0-7]{2})+\n)+)end\n")
+_LETTER = re.compile(rb"wtmpdb 1 (opened|closed|failed)\n((?:[a-z]+ (?:[!-\[\]-~]|\\[0-3][0-7]{2})+\n)+)end\n")
 _NAME = re.compile(r"\d{20}\.\d{10}\.\d{6}\.[0-9a-f]{8}")
 _MS_REC, _MS_PRIVATE, _CLONE_NEWNS = 0x4000, 0x40000, 0x20000
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_start_confdir = ctypes.CDLL("libpam.so.0").pam_start_confdir
+_libpam = ctypes.CDLL("libpam.so.0")
+_start_confdir = _libpam.pam_start_confdir
 _start_confdir.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
 
 
@@ -99,6 +100,13 @@ class Application:
         self._pam.end()
 
 
+class _Conversation(ctypes.Structure):
+    _fields_ = (("function", ctypes.CFUNCTYPE(ctypes.c_int)), ("data", ctypes.c_void_p))
+
+
+_refuse_to_talk = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 19)  # PAM_CONV_ERR
+
+
 class Stack:
     """A directory with PAM services whose only session module is ours, and with the spool that it writes to."""
 
@@ -113,14 +121,32 @@ class Stack:
 
     def make_spool(self) -> None:
         """Make an empty spool."""
-        for directory in (self.spool, self.spool / "tmp", self.spool / "new"):
-            directory.mkdir(mode=0o700)
+        for top in (self.spool, self.spool / "failed"):
+            for directory in (top, top / "tmp", top / "new"):
+                directory.mkdir(mode=0o700)
 
     def service(self, name: str = "login", *options: str, times: int = 1) -> None:
         """Write a service of the given name, with the module in it so many times."""
         permit = "auth required pam_permit.so\naccount required pam_permit.so\n"
         line = " ".join(["session required", str(self.module), f"spool={self.spool}", f"poke={self.poke}", *options])
         (self.confdir / name).write_text(permit + f"{line}\n" * times)
+
+    def failing(self, name: str = "login", *options: str, behind: str = "requisite pam_deny.so", before: str = "") -> None:
+        """Write a service whose auth part comes to the module, and then to what stands ``behind`` it, unless what stands before it jumps."""
+        line = " ".join(["[default=ignore]", str(self.module), f"spool={self.spool}", f"poke={self.poke}", *options])
+        (self.confdir / name).write_text("".join(f"auth {one}\n" for one in (*before.splitlines(), line, *behind.splitlines())))
+
+    def attempt(self, user: bytes | None = b"alice", *, service: str = "login", tty: bytes | None = None, rhost: bytes | None = None) -> int:
+        """Try to log in; return PAM's answer."""
+        handle = ctypes.c_void_p()
+        conversation = _Conversation(_refuse_to_talk, None)
+        assert _start_confdir(service.encode(), user, ctypes.byref(conversation), os.fsencode(self.confdir), ctypes.byref(handle)) == 0
+        for item, value in ((PAM_TTY, tty), (PAM_RHOST, rhost)):
+            assert value is None or _libpam.pam_set_item(handle, item, value) == 0
+        answer = int(_libpam.pam_authenticate(handle, 0))
+        assert _libpam.pam_setcred(handle, 0) == 0 or answer != 0
+        assert _libpam.pam_end(handle, answer) == 0
+        return answer
 
     def application(
         self,
@@ -153,23 +179,28 @@ class Stack:
         assert application.close() == 0
         application.end()
 
-    def exercise(self, processes: int, threads: int, sessions: int, **options: Any) -> None:
+    def exercise(self, processes: int, threads: int, sessions: int, *, failed: bool = False, **options: Any) -> None:
         """Run the C application of that name, in pam/, with the service "login"."""
-        counts = [str(processes), str(threads), str(sessions)]
+        counts = [str(processes), str(threads), str(sessions), *(["failed"] if failed else [])]
         arguments = [str(self.build / "exercise"), str(self.confdir), "login", *counts]
         prefix = options.pop("prefix", [])
         subprocess.run([*prefix, *arguments], check=True, timeout=120, **options)
 
-    def files(self) -> list[Path]:
+    def files(self, spool: Path | None = None) -> list[Path]:
         """Return the letters' files in the order of their names; nothing may be left in `tmp`."""
-        assert list((self.spool / "tmp").iterdir()) == []
-        files = sorted((self.spool / "new").iterdir())
+        spool = spool or self.spool
+        assert list((spool / "tmp").iterdir()) == []
+        files = sorted((spool / "new").iterdir())
         assert all(_NAME.fullmatch(file.name) for file in files)
         return files
 
     def letters(self) -> list[Letter]:
         """Return the letters in the order of their names."""
         return [Letter.decode(file.read_bytes()) for file in self.files()]
+
+    def failures(self) -> list[Letter]:
+        """Return the letters of failed logins likewise."""
+        return [Letter.decode(file.read_bytes()) for file in self.files(self.spool / "failed")]
 
 
 class Syslog:

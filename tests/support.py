@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from wtmpdb.event import CLOSED, OPENED, Event
+from wtmpdb.event import CLOSED, FAILED, OPENED, Event
 from wtmpdb.log import Log
 from wtmpdb.system import System
 
@@ -122,6 +122,12 @@ def closed(event: Event, time: int, **facts: object) -> Event:
     known: dict[str, object] = {field: getattr(event, field) for field in ("key", "pid", "start", "boot", "tty", "host", "service", "session")}
     known |= {"opened": event.opened, "id": name(time, next(_numbers)), "user": event.user} | facts
     return Event(CLOSED, time=time, **known)  # type: ignore[arg-type]
+
+
+def failed(user: str = "alice", time: int = NOON, **facts: object) -> Event:
+    """Return a login that failed."""
+    known = {"pid": 100, "tty": "ssh", "host": "192.0.2.7", "service": "sshd", "id": name(time, next(_numbers))} | facts
+    return Event(FAILED, time=time, user=user, **known)  # type: ignore[arg-type]
 
 
 def name(time: int, number: int) -> str:

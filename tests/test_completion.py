@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 COMPLETION = ROOT / "docs" / "completion" / "wtmpdb"
 BASH = shutil.which("bash", path="/usr/bin:/bin")
 
-SCANNED = {"last": last.OPTIONS, "lastb": last.OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
+SCANNED = {"last": last.OPTIONS, "lastb": last.FAILED_OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
 pytestmark = pytest.mark.skipif(BASH is None, reason="needs bash")
 
 DRIVER = """
@@ -96,6 +96,7 @@ def test_every_option_is_offered(programs: Path, command: str, monkeypatch: pyte
 def test_options_are_completed(programs: Path) -> None:
     """The beginning of an option is completed; it stands anywhere behind the command."""
     assert offered(programs, "wtmpdb", "last", "alice", "--time") == ["--time-format"]
+    assert offered(programs, "wtmpdb", "exporter", "--collect.per") == ["--collect.per-host", "--collect.per-user"]
     assert offered(programs, "wtmpdb", "setup", "--private", "--no-p") == ["--no-pam", "--no-private"]
 
 
@@ -120,6 +121,7 @@ def test_directories_are_offered(programs: Path, tmp_path: Path) -> None:
     (tmp_path / "image.raw").touch()
     assert offered(programs, "wtmpdb", "setup", "--root", "im", cwd=tmp_path) == ["image"]
     assert offered(programs, "wtmpdb", "recorder", "--spool", "im", cwd=tmp_path) == ["image"]
+    assert offered(programs, "wtmpdb", "exporter", "--textfile", "im", cwd=tmp_path) == ["image"]
 
 
 def test_values_are_offered(programs: Path) -> None:
@@ -145,4 +147,5 @@ def test_layouts_and_formats_are_offered(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "last", "--layout", "glibc-40") == ["glibc-400"]
     assert offered(programs, "wtmpdb", "import", "--byte-order", "b") == ["big"]
     assert offered(programs, "wtmpdb", "export", "--format", "") == ["wtmp", "utmpdump", "json", "csv"]
+    assert offered(programs, "wtmpdb", "lastb", "--by", "") == ["user", "host", "address", "service", "day"]
     assert offered(programs, "wtmpdb", "setup", "--others", "") == ["own", "all", "none"]

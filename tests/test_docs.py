@@ -18,17 +18,18 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from dashboards.reading import rules
 from support import SECOND, make_file
 from wtmpdb import __version__, schema
 from wtmpdb.__main__ import COMMANDS, NAMES, main, module_of
 from wtmpdb.cli import last, who
 from wtmpdb.installation import places
 from wtmpdb.installation.ledger import OPTIONS as REMEMBERED
-from wtmpdb.log import DATABASE
+from wtmpdb.log import DATABASE, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ OPERATORS = ROOT / "docs" / "operators.md"
 SOURCES = sorted(MAN.glob("*.md"))
 PAGES = sorted(page for page in MAN.glob("*.[18]") if not page.read_text().startswith(".so "))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-SCANNED = {"last": last.OPTIONS, "lastb": last.OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
+SCANNED = {"last": last.OPTIONS, "lastb": last.FAILED_OPTIONS, "who": who.OPTIONS}  # what other commands take is asked of argparse
 SHARED = {"boottime": "boot", "shutdown": "boot"}  # commands that are described in the page of another
 
 # The history that the examples in README.md are from.
@@ -93,7 +94,7 @@ def section(path: Path, name: str) -> str:
 def described(path: Path) -> set[str]:
     """Return the options that a man page describes: those in the terms of the section OPTIONS."""
     terms = re.findall(r"^(\*\*-.*)\n: ", section(path, "OPTIONS"), re.MULTILINE)
-    return {name for term in terms for name in re.findall(r"\*\*(--?\w[\w-]*)\*\*", term)}
+    return {name for term in terms for name in re.findall(r"\*\*(--?\w[\w.-]*)\*\*", term)}
 
 
 def page_of(command: str) -> Path:
@@ -294,7 +295,7 @@ class TestReferences:
     def test_where_everything_is(self, document: Path) -> None:
         """README.md and docs/operators.md name every place that setup puts something into."""
         paths = [value for name, value in vars(places).items() if name.isupper() and not name.startswith("C_") and str(value).startswith("/")]
-        names = [places.MODULE, DATABASE, *(f"{os.path.dirname(places.PROGRAM)}/{name}" for name in places.NAMES)]
+        names = [places.MODULE, DATABASE, FAILED, *(f"{os.path.dirname(places.PROGRAM)}/{name}" for name in places.NAMES)]
         assert [path for path in (*paths, *names) if f"`{path}" not in document.read_text()] == []
 
     @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -304,10 +305,17 @@ class TestReferences:
         for line in shown_commands(document):
             for command, *words in commands_in(line):
                 known = options_of(command) if command in COMMANDS else set()
-                given = {word.partition("=")[0] for word in words if re.fullmatch(r"-[A-Za-z]|--[a-z][a-z-]*(=.*)?", word)}
+                given = {word.partition("=")[0] for word in words if re.fullmatch(r"-[A-Za-z]|--[a-z][a-z.-]*(=.*)?", word)}
                 if command not in COMMANDS or given - known:
                     wrong.append(line)
         assert wrong == []
+
+    @pytest.mark.parametrize("rule", rules("alert").values(), ids=rules("alert"))
+    def test_commands_of_runbooks_are_understood(self, rule: dict[str, Any]) -> None:
+        """Every ``wtmpdb …`` that an alert tells one to run is a command that there is, with options that it has."""
+        for command, options in re.findall(r"\bwtmpdb ([a-z]+)((?: -[a-z-]+| [a-z\dA-Z]+)*)", rule["annotations"]["runbook"]):
+            assert command in COMMANDS
+            assert {option for option in options.split() if option.startswith("-")} <= options_of(command)
 
     def test_commands_are_found(self) -> None:
         """What the test above looks for is found, and a command or an option that is not there would be noticed."""
@@ -357,7 +365,7 @@ def test_the_format_names_all_tables_and_columns() -> None:
     """docs/format.md describes every table, column, index and trigger of the database."""
     text = (ROOT / "docs" / "format.md").read_text()
     database = sqlite3.connect(":memory:")
-    for statement in (*schema.statements(sqlite3.sqlite_version_info), *schema.INDEXES):
+    for statement in (*schema.statements(sqlite3.sqlite_version_info), *schema.FAILED_TABLES, *schema.INDEXES):
         database.execute(statement)
     named = "type IN ('table', 'index', 'trigger') AND name NOT LIKE 'sqlite_%'"
     names = {name for (name,) in database.execute(f"SELECT name FROM sqlite_master WHERE {named}")}

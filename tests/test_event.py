@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import NOON, closed, opened
-from wtmpdb.event import CLOSED, LETTER_LIMIT, OPENED, BrokenLetterError, Event, decode
+from wtmpdb.event import CLOSED, FAILED, LETTER_LIMIT, OPENED, BrokenLetterError, Event, decode
 from wtmpdb.text import store
 
 TIMES = st.integers(0, 2**63 - 1)
@@ -23,13 +23,13 @@ def texts(limit: int) -> st.SearchStrategy[str | None]:
 @st.composite
 def events(draw: st.DrawFn) -> Event:
     """Return any event that the module could write."""
-    kind = draw(st.sampled_from([OPENED, CLOSED]))
+    kind = draw(st.sampled_from([OPENED, CLOSED, FAILED]))
     key = draw(KEYS if kind == OPENED else st.none() | KEYS)
     return Event(
         kind,
         id="name",
         time=draw(TIMES),
-        user=store(draw(st.binary(min_size=1, max_size=256))),
+        user=store(draw(st.binary(min_size=kind != FAILED, max_size=256))),
         key=key,
         opened=draw(TIMES) if key else None,
         pid=draw(st.none() | TIMES),
@@ -83,7 +83,7 @@ def test_half_a_letter_is_broken(event: Event, data: st.DataObject) -> None:
     ("line", "instead", "reason"),
     [
         (b"wtmpdb 1 opened", b"wtmpdb 2 opened", "not a letter of version 1"),
-        (b"wtmpdb 1 opened", b"wtmpdb 1 failed", "not a letter of version 1"),
+        (b"wtmpdb 1 opened", b"wtmpdb 1 tried", "not a letter of version 1"),
         (b"user alice", b"", "user is missing"),
         (b"user alice", b"user ", "user is empty"),
         (b"user alice", b"user al ice", "user holds bytes that should have been quoted"),
@@ -107,6 +107,13 @@ def test_close_with_a_key_needs_its_open() -> None:
     letter = closed(opened(), NOON + 5).encode().replace(f"opened {NOON}\n".encode(), b"")
     with pytest.raises(BrokenLetterError, match="opened is missing"):
         decode(letter, "name")
+
+
+def test_a_failed_login_may_be_of_nobody() -> None:
+    """A failed login tells its time; whoever tried may not have said a name."""
+    assert decode(b"wtmpdb 1 failed\ntime 5\nend\n", "name").user == ""
+    with pytest.raises(BrokenLetterError, match="time is missing"):
+        decode(b"wtmpdb 1 failed\nuser alice\nend\n", "name")
 
 
 def test_lines_of_later_modules_are_passed_over() -> None:

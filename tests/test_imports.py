@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support import NOON, Machine, make_file, make_spool, opened, post
+from support import NOON, Machine, failed, make_file, make_spool, opened, post
 from wtmpdb.recorder.drain import drain
 
 SOURCE = Path(__file__).parent.parent / "src"
@@ -77,9 +77,10 @@ def history(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [["-n", "10"], ["-x"], ["-F", "alice", "-s", "yesterday"], ["-aw", "--open"]])
-def test_last(history: Path, words: list[str]) -> None:
-    """`last` loads nothing beyond sqlite3 and a few modules that cost nothing."""
-    modules = loaded("from wtmpdb.__main__ import main; main(['wtmpdb', 'last', '-f', *sys.argv[1:]])", str(history), *words)
+@pytest.mark.parametrize("command", ["last", "lastb"])
+def test_last(history: Path, command: str, words: list[str]) -> None:
+    """`last` and `lastb` load nothing beyond sqlite3 and a few modules that cost nothing."""
+    modules = loaded("from wtmpdb.__main__ import main; main(['wtmpdb', sys.argv[1], '-f', *sys.argv[2:]])", command, str(history), *words)
     extra = {name for name in modules - BASE if not name.startswith("wtmpdb")}
     assert extra <= ALLOWED
     assert not extra & HEAVY
@@ -125,6 +126,9 @@ def test_recorder(tmp_path: Path) -> None:
     code = "from wtmpdb.recorder.drain import drain; drain(sys.argv[1], sys.argv[2])"
     modules = loaded(code, str(tmp_path / "wtmp.db"), str(spool))
     assert not (modules - BASE) & HEAVY
+    post(make_spool(spool / "failed"), failed())
+    code = "from wtmpdb.recorder.failures import Failures; print(Failures(sys.argv[1]).take())"
+    assert not (loaded(code, str(spool)) - BASE) & HEAVY
     assert str(drain(str(tmp_path / "wtmp.db"), str(spool), system=Machine())) == "0 opened, 0 closed"
 
 

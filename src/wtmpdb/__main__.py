@@ -25,6 +25,7 @@ COMMANDS = {
     "shutdown": "record that the machine is being stopped (done by a service)",
     "setup": "install for good, or take everything out again",
     "doctor": "say what is wrong with the installation, and what to do",
+    "exporter": "serve metrics to Prometheus",
     "recorder": "move what logins left in the spool into the history (done by a service)",
 }
 NAMES = ("last", "lastb", "who")  # of links to this program that stand for a command

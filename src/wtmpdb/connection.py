@@ -78,10 +78,10 @@ def look_at(path: str) -> None:
         raise DeniedLogError(f"{path}: Permission denied", "root may read it, and members of its group")
 
 
-def create(path: str) -> None:
+def create(path: str, *, private: bool = False) -> None:
     """Make the file with its modes, whatever the umask, unless something is there already."""
     real = os.path.realpath(path)  # a link to a file that is not there yet is followed, as SQLite would
-    mode = _PRIVATE_MODE if os.path.exists(os.path.join(os.path.dirname(path), PRIVATE)) else _MODE
+    mode = _PRIVATE_MODE if private or os.path.exists(os.path.join(os.path.dirname(path), PRIVATE)) else _MODE
     try:
         fd = os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     except FileExistsError:

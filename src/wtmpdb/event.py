@@ -10,6 +10,7 @@ LETTER_LIMIT = 16_384
 
 OPENED = "opened"
 CLOSED = "closed"
+FAILED = "failed"
 
 UNMADE = "ssh"
 """The tty that sshd tells PAM: the terminal is made later, or never."""
@@ -29,11 +30,11 @@ class BrokenLetterError(ValueError):
 
 
 class Event:
-    """One thing that happened: a session was opened, or closed.
+    """One thing that happened: a session was opened, or closed, or a login failed.
 
-    ``time`` is when, ``opened`` when the session was opened (for an opening both are the same; None when a close knows nothing of its open): µs
-    since the epoch, UTC. ``start`` is the start of process ``pid`` in clock ticks since the kernel's boot. Text is as the file keeps it
-    (`wtmpdb.text.store`). ``id`` names the event, ``key`` the session.
+    ``time`` is when, ``opened`` when the session was opened (the same unless it is a close; None when a close knows nothing of its open): µs since
+    the epoch, UTC. ``start`` is the start of process ``pid`` in clock ticks since the kernel's boot. Text is as the file keeps it
+    (`wtmpdb.text.store`). ``id`` names the event, ``key`` the session. The ``user`` of a failed login may be empty.
     """
 
     __slots__ = ("boot", "host", "id", "key", "kind", "opened", "pid", "service", "session", "start", "time", "tty", "user")
@@ -55,13 +56,13 @@ class Event:
         service: str | None = None,
         session: str | None = None,
     ) -> None:
-        """Make an event; ``kind`` is OPENED or CLOSED."""
+        """Make an event; ``kind`` is OPENED, CLOSED or FAILED."""
         self.kind = kind
         self.id = id
         self.time = time
         self.user = user
         self.key = key
-        self.opened = time if kind == OPENED else opened
+        self.opened = opened if kind == CLOSED else time
         self.pid = pid
         self.start = start
         self.boot = boot
@@ -76,7 +77,7 @@ class Event:
         names = ("key", "time", "opened", "pid", "start", "boot", "user", "tty", "host", "service", "session")
         for name in names:
             value = getattr(self, name)
-            if value is None or (name == "opened" and self.kind == OPENED):
+            if value is None or (name == "opened" and self.kind != CLOSED) or (name == "user" and not value):
                 continue
             text = _quote(restore(value.encode())) if name in _TEXTS else str(value)
             lines.append(f"{name} {text}")
@@ -94,7 +95,7 @@ def decode(letter: bytes, name: str) -> Event:
     lines = letter.split(b"\n")
     if len(lines) < 3 or lines[-1] or lines[-2] != b"end":  # noqa: PLR2004 - kind, end, and nothing behind
         raise BrokenLetterError("not whole")
-    kind = {b"wtmpdb 1 opened": OPENED, b"wtmpdb 1 closed": CLOSED}.get(lines[0])
+    kind = {b"wtmpdb 1 opened": OPENED, b"wtmpdb 1 closed": CLOSED, b"wtmpdb 1 failed": FAILED}.get(lines[0])
     if kind is None:
         raise BrokenLetterError("not a letter of version 1")
     values: dict[str, str | int] = {}
@@ -110,15 +111,18 @@ def decode(letter: bytes, name: str) -> Event:
 
 
 def _event(kind: str, name: str, values: dict[str, str | int]) -> Event:
+    if kind == FAILED:
+        values.setdefault("user", "")
     missing = {"time", "user"} - values.keys()
     if kind == OPENED:
         missing |= {"key"} - values.keys()
+    if kind != CLOSED:
         values.pop("opened", None)
     elif "key" in values:
         missing |= {"opened"} - values.keys()
     if missing:
         raise BrokenLetterError(f"{min(missing)} is missing")
-    if not values["user"]:
+    if not values["user"] and kind != FAILED:
         raise BrokenLetterError("user is empty")
     return Event(kind, id=name, **values)  # type: ignore[arg-type]  # _read gave each field its type
 

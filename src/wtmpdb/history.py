@@ -55,6 +55,7 @@ class History:
         self._source = source
         self._system = system or System()
         self._at_home = at_home
+        self._key: str | None = None
         self._boots_read: list[Boot] | None = None
         self._downs: list[int] | None = None
         self._places: dict[str, int] = {}
@@ -120,6 +121,13 @@ class History:
             self._places = {boot.key: place for place, boot in enumerate(self._boots_read) if boot.key}
         return self._boots_read
 
+    @property
+    def _running(self) -> str:
+        """The key of the boot that runs, asked once: hundreds of open sessions need it."""
+        if self._key is None:
+            self._key = self._system.boot_key()
+        return self._key
+
     def _next_boot(self, login: int, ident: int) -> int:
         """Return the place of the first boot after the row."""
         return bisect_right(self._boots, (login, ident), key=lambda boot: (boot.login, boot.id))
@@ -127,7 +135,7 @@ class History:
     def _boot(self, ident: int, login: int) -> tuple[int, int | None]:
         place = self._next_boot(login, ident)
         key = self._boots[place - 1].key
-        if key is not None and key == self._system.boot_key():
+        if key is not None and key == self._running:
             return End.RUNNING, None
         if place < len(self._boots):
             return End.CRASH, self._boots[place].login
@@ -152,7 +160,7 @@ class History:
         opening = self._source.opening(ident, login)
         boots, key = self._boots, opening.boot if opening else None
         # The clock may have been wrong when the session was opened: its boot key tells its boot, not its time.
-        if key and key == self._system.boot_key():  # this very boot: its processes tell
+        if key and key == self._running:  # this very boot: its processes tell
             return self._alive(opening, login, user, tty), None
         place = self._places.get(key or "")
         if place is None:
@@ -177,7 +185,7 @@ class History:
         return End.STILL if owner is None or owner == self._system.user_id(user) else End.GONE
 
     def _process_alive(self, opening: Opening) -> int:
-        if opening.boot != self._system.boot_key():
+        if opening.boot != self._running:
             return End.GONE if self._is_at_home() else End.UNKNOWN
         if opening.pid is None:
             return End.STILL
@@ -186,6 +194,6 @@ class History:
 
     def _is_at_home(self) -> bool:
         if self._at_home is None:
-            key = self._system.boot_key()
+            key = self._running
             self._at_home = any(boot.key == key for boot in self._boots)
         return self._at_home

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import os
 
+from wtmpdb import log
 from wtmpdb.errors import DeniedLogError, WtmpdbError, complain
-from wtmpdb.log import DATABASE, Log
 
 
-def history(path: str = DATABASE) -> Log:
+def history(path: str | None = None) -> log.Log:
     """Open the history of this machine for reading; who may not read the file sees what the recorder shows. Raises LogError."""
+    path = log.DATABASE if path is None else path
     try:
-        return Log.read(path)
+        return log.Log.read(path)
     except DeniedLogError as error:
         from wtmpdb.remote import SOCKET, Remote  # noqa: PLC0415 - costs an import of json and socket
 
@@ -34,3 +35,17 @@ def take_letters(program: str) -> None:
     except WtmpdbError as error:
         if not isinstance(error, spool.BusyError):
             complain(f"{program}: what happened just now is not listed: {error}", error.hint)
+
+
+def take_failures(program: str) -> None:
+    """Let root see the logins that have just failed, in the same way."""
+    if os.geteuid() != 0:
+        return
+    from wtmpdb import spool  # noqa: PLC0415 - only for the file of this machine
+    from wtmpdb.recorder.failures import take_failures as take  # noqa: PLC0415
+
+    try:
+        take(timeout=1.0, wait=1.0)
+    except WtmpdbError as error:
+        if not isinstance(error, spool.BusyError):
+            complain(f"{program}: logins that failed just now are not listed: {error}", error.hint)

@@ -113,13 +113,14 @@ class Log:
         return cls(path, connect(path, "ro", timeout))
 
     @classmethod
-    def write(cls, path: str | None = None, *, timeout: float = 5.0) -> Log:
+    def write(cls, path: str | None = None, *, timeout: float = 5.0, private: bool = False) -> Log:
         """Open for writing; the file, its tables and (in a small file) its indexes are made where there are none.
 
-        Tables of an older or a newer version stay as they are, and are written to: what we add only ever grows.
+        A file that is made ``private`` can be read by root and the group only. Tables of an older or a newer version stay as they are, and are
+        written to: what we add only ever grows.
         """
         path = DATABASE if path is None else path
-        create(path)
+        create(path, private=private)
         log = cls(path, connect(path, "rw", timeout))
         try:
             log._prepare()

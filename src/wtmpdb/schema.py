@@ -69,6 +69,25 @@ CREATE TRIGGER IF NOT EXISTS wtmp_deleted AFTER DELETE ON wtmp BEGIN
 END""",
 )
 
+FAILED_TABLES = (
+    """
+CREATE TABLE IF NOT EXISTS counted (
+    day INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    user TEXT NOT NULL,
+    service TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (day, host, user, service)
+)""",
+    """
+CREATE TABLE IF NOT EXISTS taken (
+    letter TEXT PRIMARY KEY
+)""",
+)
+"""What the file of failed logins has besides: attempts of which only the number is kept, and the letters that were taken last."""
+
 INDEXES = (
     "CREATE INDEX IF NOT EXISTS wtmp_login ON wtmp (Login)",
     "CREATE INDEX IF NOT EXISTS wtmp_open ON wtmp (Login) WHERE Logout IS NULL",
@@ -80,7 +99,7 @@ STRICT_SINCE = (3, 37, 0)
 """The first SQLite that knows STRICT tables."""
 
 
-def statements(sqlite: tuple[int, int, int]) -> tuple[str, ...]:
+def statements(sqlite: tuple[int, int, int], tables: tuple[str, ...] = (WTMP, *SIDE_TABLES)) -> tuple[str, ...]:
     """Return what makes the tables where they are missing, for this version of SQLite; without the indexes."""
     strict = " STRICT" if sqlite >= STRICT_SINCE else ""
-    return (WTMP + strict, *(text if "TRIGGER" in text else text + strict for text in SIDE_TABLES))
+    return tuple(text if "TRIGGER" in text else text + strict for text in tables)

@@ -15,7 +15,7 @@ from itertools import islice
 from time import monotonic, sleep, time
 
 from wtmpdb.errors import WtmpdbError
-from wtmpdb.event import LETTER_LIMIT, BrokenLetterError, decode
+from wtmpdb.event import CLOSED, LETTER_LIMIT, OPENED, BrokenLetterError, decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from wtmpdb.event import Event
 
 SPOOL = "/var/lib/wtmpdb/spool"
+
+FAILED_SPOOL = f"{SPOOL}/failed"
+"""The spool of failed logins: one of their own, so that an attack stands in nobody's way."""
 
 MOST_NAMES = 50_000
 """How many letters are looked at in one pass; the next pass takes the rest."""
@@ -60,13 +63,14 @@ def waiting(path: str = SPOOL) -> bool:
 class Spool:
     """The spool, locked. Use it as a context manager."""
 
-    def __init__(self, path: str = SPOOL, *, owner: int = 0, wait: float = 0.0) -> None:
+    def __init__(self, path: str = SPOOL, *, owner: int = 0, wait: float = 0.0, kinds: tuple[str, ...] = (OPENED, CLOSED)) -> None:
         """Open and lock the spool.
 
-        ``owner`` is the user who may have put letters there, ``wait`` how many seconds the lock is waited for. Raises SpoolError when a directory is
-        missing, not the owner's or open to others, BusyError when somebody else goes on emptying it.
+        ``owner`` is the user who may have put letters there, ``wait`` how many seconds the lock is waited for, ``kinds`` are those of its events.
+        Raises SpoolError when a directory is missing, not the owner's or open to others, BusyError when somebody else goes on emptying it.
         """
         self.path = path
+        self._kinds = kinds
         self._owner = owner
         self._open: list[int] = []
         try:
@@ -143,11 +147,22 @@ class Spool:
             facts = os.fstat(fd)
             if not stat.S_ISREG(facts.st_mode) or facts.st_uid != self._owner:
                 raise BrokenLetterError(f"not a regular file of user {self._owner}")
-            return decode(os.read(fd, LETTER_LIMIT + 1), name)
+            event = decode(os.read(fd, LETTER_LIMIT + 1), name)
         except OSError as error:  # a disk that fails
             raise BrokenLetterError(str(error.strerror)) from error
         finally:
             os.close(fd)
+        if event.kind not in self._kinds:
+            raise BrokenLetterError(f"does not belong here: it tells of {event.kind}")
+        return event
+
+    def has(self, name: str) -> bool:
+        """Tell whether a letter is still there."""
+        try:
+            os.stat(name, dir_fd=self._new, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
 
     def remove(self, name: str) -> None:
         """Take a letter away; it may have gone already."""

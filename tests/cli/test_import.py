@@ -203,7 +203,7 @@ class TestErrors:
             f"wtmpdb import: {tmp_path}/none: No such file or directory",
             f"wtmpdb import: {tmp_path}: Is a directory (name the files in it)",
             f"wtmpdb import: {tmp_path}/noise: no login-accounting file of a known layout (--layout NAME reads it as one)",
-            f"wtmpdb import: {tmp_path}/btmp: failed logins are no sessions ('wtmpdb lastb -f FILE' shows them)",
+            f"wtmpdb import: {tmp_path}/btmp: failed logins are no sessions (name them in a command of their own)",
         ]
         assert not database.exists()
 

@@ -10,6 +10,7 @@ import pytest
 
 from wtmpdb.__main__ import main
 from wtmpdb.installation import program, setup, tree
+from wtmpdb.installation.ledger import OPTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ def test_wrong_usage(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture
 def test_passes_on_what_was_said(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]) -> None:
     """Options that were said are passed on, those that were not stay open; the last line tells how it ended."""
     assert main(["wtmpdb", "setup", "--private", "--others", "none", "--no-pam", "--dry-run"]) == 0
-    asked = {"pam": False, "systemd": None, "import": None, "private": True, "all_sessions": None, "last": None, "recorder": None}
+    asked = dict.fromkeys(OPTIONS) | {"pam": False, "private": True}
     assert calls == [("/", "/opt/wtmpdb", asked, {"others": "none", "dry": True})]
     assert capsys.readouterr().out == "wtmpdb setup: nothing was changed\n"
     assert main(["wtmpdb", "setup"]) == 0

@@ -101,6 +101,14 @@ def test_resident(world: World, systemd: Systemd) -> None:
     ]
 
 
+def test_exporter(world: World, systemd: Systemd) -> None:
+    """The exporter's socket is looked at where the exporter was asked for; systemd starts it only while its service does not run."""
+    world.records(exporter=True)
+    systemd.states["wtmpdb-exporter.socket"] = GOOD | {"ActiveState": "inactive"}
+    hint = "sudo systemctl stop wtmpdb-exporter.service; sudo systemctl start wtmpdb-exporter.socket"
+    assert systemd.say(PROBLEM) == [f"wtmpdb-exporter.socket is enabled, but does not run -> {hint}"]
+
+
 def test_reload(systemd: Systemd) -> None:
     """Files that systemd has not read since they changed are a note."""
     systemd.states[places.RECORDER]["NeedDaemonReload"] = "yes"

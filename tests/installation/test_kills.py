@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-OPTIONS = {"private": True, "last": True, "recorder": True}
+OPTIONS = {"private": True, "last": True, "recorder": True, "exporter": True}
 PROGRAM = "/opt/wtmpdb"
 
 
@@ -76,11 +76,11 @@ def test_change_of_an_option_is_ended(directory: Path, world: World) -> None:
     world.set_up(**OPTIONS)
     old = world.state()
     whole = world.copy(directory / "whole")
-    whole.set_up(private=False, last=False, recorder=False)
+    whole.set_up(private=False, last=False, recorder=False, exporter=False)
     new = whole.state()
     assert old != new
     for number, one in worlds(directory, world):
-        died = killed(lambda one=one: one.set_up(private=False, last=False, recorder=False), number)  # type: ignore[misc]
+        died = killed(lambda one=one: one.set_up(private=False, last=False, recorder=False, exporter=False), number)  # type: ignore[misc]
         one.set_up()
         assert one.state() in (old, new), number
         if not died:

@@ -317,6 +317,36 @@ def test_steps_are_printed_where_there_is_no_tool(world: World, capsys: pytest.C
     assert "put at the end" not in capsys.readouterr().out
 
 
+def test_the_line_for_failed_logins_is_only_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no tool counts jumps anew setup tells how failed logins are recorded, edits nothing, and is silent once the line is there or unwanted."""
+    stack = world.path("/etc/pam.d/su")
+    before = stack.read_bytes()
+    world.set_up()
+    assert f"where you are not sure:\n      {pam.FAILURES_LINE}\n      auth required pam_deny.so\n" in capsys.readouterr().out
+    assert stack.read_bytes() == before
+    world.set_up(failures=False)
+    assert pam.FAILURES_LINE not in capsys.readouterr().out
+    stack.write_bytes(f"auth sufficient pam_unix.so\n{pam.FAILURES_LINE}\nauth required pam_deny.so\n".encode())
+    world.set_up(failures=True)
+    assert pam.FAILURES_LINE not in capsys.readouterr().out
+    with pytest.raises(WtmpdbError, match="not all could be undone"):
+        world.undo()
+    assert "/etc/pam.d/su:2: still names pam_wtmpdb_spool.so" in capsys.readouterr().out
+
+
+def test_purge_takes_failed_logins_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """Undo keeps the failed logins and says where they are; with purge they go, too."""
+    before = world.state(without=[world.top])
+    world.set_up()
+    make_file(world.path("/var/lib/wtmpdb/btmp.db"), ROWS)
+    whole = world.copy(world.root.with_name("purged"))
+    world.undo()
+    assert f"the history stays: {world.path('/var/lib/wtmpdb/btmp.db')}" in capsys.readouterr().out
+    assert sorted(set(world.state()) - set(before)) == ["/var/lib/wtmpdb", "/var/lib/wtmpdb/btmp.db"]
+    whole.undo(purge=True)
+    assert whole.state() == before
+
+
 @pytest.mark.parametrize(
     ("tool", "step"),
     [("authselect", "authselect create-profile wtmpdb"), ("pam-config", "/etc/pam.d/su-l   # at the end")],

@@ -44,11 +44,11 @@ def test_packagers_may_bring_their_flags(tmp_path: Path) -> None:
     run("make", "-s", "-C", SOURCE, f"BUILD={tmp_path}", f"CFLAGS={flags}", "LDFLAGS=-Wl,-z,relro")
 
 
-def test_only_the_two_entry_points_are_exported(build: Path) -> None:
-    """The module exports the two functions that PAM calls, and no other name."""
+def test_only_the_entry_points_are_exported(build: Path) -> None:
+    """The module exports the functions that PAM calls, and no other name."""
     need("nm")
     symbols = run("nm", "-D", "--defined-only", build / "pam_wtmpdb_spool.so").stdout.splitlines()
-    assert {line.split()[-1] for line in symbols} == {"pam_sm_open_session", "pam_sm_close_session"}
+    assert {line.split()[-1] for line in symbols} == {"pam_sm_authenticate", "pam_sm_setcred", "pam_sm_open_session", "pam_sm_close_session"}
 
 
 def test_the_module_needs_only_pam_and_the_c_library(build: Path) -> None:
@@ -109,11 +109,20 @@ def test_the_encoder_withstands_fuzzing(tmp_path: Path) -> None:
 
 def test_the_debian_profile_comes_after_logind_and_never_forces() -> None:
     """The profile is optional, for interactive sessions, and sorts after pam_systemd, whose session id it needs."""
-    (profile,) = (SOURCE / "pam-configs").iterdir()
-    lines = profile.read_text().splitlines()
+    lines = (SOURCE / "pam-configs" / "wtmpdb-spool").read_text().splitlines()
     fields = dict(line.split(": ", 1) for line in lines if ": " in line)
     assert fields["Session-Type"] == "Additional"
     assert fields["Session-Interactive-Only"] == "yes"
     assert int(fields["Priority"]) < 0
     assert not {"Auth", "Account", "Password"} & {line.split(":")[0].split("-")[0] for line in lines}
     assert lines[-1].split() == ["optional", "pam_wtmpdb_spool.so"]
+
+
+def test_the_debian_profile_for_failed_logins_has_no_say() -> None:
+    """The profile comes after all that may let somebody in, and its only line decides nothing, whatever the module answers."""
+    lines = (SOURCE / "pam-configs" / "wtmpdb-failures").read_text().splitlines()
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line)
+    assert fields["Auth-Type"] == "Primary"
+    assert int(fields["Priority"]) < 0
+    assert not {"Session", "Account", "Password"} & {line.split(":")[0].split("-")[0] for line in lines}
+    assert lines[-2:] == ["Auth:", "\t[default=ignore]\tpam_wtmpdb_spool.so"]

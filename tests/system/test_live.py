@@ -83,7 +83,8 @@ def hosts(machine: Container) -> set[str]:
 def download(tree: Tree) -> None:
     """Get what pip will need, while the tree has a network: for its very Python, at /wheels."""
     project = tomllib.loads((SOURCE / "pyproject.toml").read_text())
-    names = " ".join(f"'{name}'" for name in (*project["build-system"]["requires"], *project["project"]["dependencies"]))
+    extra = project["project"]["optional-dependencies"]["exporter"]
+    names = " ".join(f"'{name}'" for name in (*project["build-system"]["requires"], *project["project"]["dependencies"], *extra))
     done = tree.run(f"/opt/wtmpdb/bin/python -Im pip download --quiet --dest /wheels {names}", check=False)
     if done.returncode:
         pytest.skip(f"not to be had: {done.stderr[-300:]}")

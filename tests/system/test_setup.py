@@ -214,7 +214,7 @@ def test_killed_setup_is_mended(life: Callable[[str], Life]) -> None:
             log_in wrong && echo "wrong in" & wrong=$!
             log_in right && echo "right in"
             wait $wrong || :
-            [ ! -d /var/lib/wtmpdb/spool/new ] || rm -f /var/lib/wtmpdb/spool/new/*
+            rm -f /var/lib/wtmpdb/spool/new/* /var/lib/wtmpdb/spool/failed/new/*
         }}
         state >/var/tmp/before
         cp -a /var/tmp/kept /opt/wtmpdb

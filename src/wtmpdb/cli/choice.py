@@ -29,6 +29,7 @@ class Wishes:
         self.hosts: list[bytes] = []
         self.services: list[bytes] = []
         self.flags: set[str] = set()
+        self.by = ""
         self.limit = 0
         self.times = {"since": 0, "until": 0, "present": 0}
         self.time_format = ""

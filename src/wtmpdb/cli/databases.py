@@ -42,10 +42,25 @@ class Databases:
         self.listing = TextListing(wishes.style)
         for path in paths:
             try:
-                self._logs.append(Log.read(path) if wishes.files else history(path))
+                self._logs.append(self._open(path))
             except LogError as error:
                 self.close()
-                raise LogError(f"cannot open {error}", error.hint or _hint(error, wishes)) from error
+                raise LogError(f"cannot open {error}", error.hint or self._hint(error)) from error
+
+    def _open(self, path: str) -> Log:
+        return Log.read(path) if self._wishes.files else history(path)
+
+    def _hint(self, error: LogError) -> str:
+        return self._nothing_yet() if isinstance(error, NoLogError) and not self._wishes.files else ""
+
+    def _nothing_yet(self) -> str:
+        hint = "nothing has been recorded yet"
+        try:
+            if os.path.getsize(_OLD_FILE):
+                hint += f"; the history of before is in {_OLD_FILE}, to be read with -f"
+        except OSError:
+            pass
+        return hint
 
     def close(self) -> None:
         """Close all."""
@@ -75,6 +90,10 @@ class Databases:
         """Return when the earliest begins, in µs since the epoch."""
         return min(map(_begins, self._logs))
 
+    def number_counted(self) -> int:
+        """Return how many failed logins are only counted: none in a history of sessions."""
+        return 0
+
     def trailer(self) -> bytes:
         """Return the last lines of a listing, one for each file."""
         form = self._wishes.time_format or SHORT
@@ -84,18 +103,6 @@ class Databases:
 def _begins(log: Log) -> int:
     begins = log.begins()
     return os.stat(log.path).st_ctime_ns // 1000 if begins is None else begins
-
-
-def _hint(error: LogError, wishes: Wishes) -> str:
-    if wishes.files or not isinstance(error, NoLogError):
-        return ""
-    hint = "nothing has been recorded yet"
-    try:
-        if os.path.getsize(_OLD_FILE):
-            hint += f"; the history of before is in {_OLD_FILE}, to be read with -f"
-    except OSError:
-        pass
-    return hint
 
 
 def _merged(streams: list[Iterator[list[Line]]]) -> Iterator[list[Line]]:

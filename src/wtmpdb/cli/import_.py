@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from wtmpdb.entry import SECOND
 from wtmpdb.errors import WtmpdbError, complain
-from wtmpdb.legacy.importer import RefusedError, Summary, bring_in, default_files, look_at
+from wtmpdb.legacy.importer import RefusedError, Summary, bring_in, default_files, look_at, of_failed_logins
 from wtmpdb.listing import times
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Examples:
   wtmpdb import                       all of /var/log/wtmp*, the oldest first
   wtmpdb import --dry-run             only say what would be done
   wtmpdb import /backup/wtmp.*.gz     files of this machine from elsewhere
+  wtmpdb import /var/log/btmp*        failed logins, for lastb
   zcat old.gz | wtmpdb import -       what comes through a pipe
   wtmpdb import --layout glibc-384 --byte-order big OLD
 """
@@ -35,8 +36,10 @@ Examples:
 def run(words: Sequence[str], program: str) -> int:
     """Run the command."""
     wishes = _parser(program).parse_args(words)
+    failed = wishes.failed or (bool(wishes.files) and all(map(of_failed_logins, wishes.files)))
     try:
-        sources = look_at(wishes.files or default_files(), wishes.file, wishes.layout, wishes.byte_order)
+        files = wishes.files or default_files(failed=failed)
+        sources = look_at(files, wishes.file, wishes.layout, wishes.byte_order, failed=failed)
     except RefusedError as refused:
         for error in refused.errors:
             complain(f"{program}: {error}", error.hint)
@@ -50,7 +53,8 @@ def run(words: Sequence[str], program: str) -> int:
     gc.disable()  # nothing here is circular, and there are millions of small things
     bar = _Bar() if sys.stderr is not None and sys.stderr.isatty() else None
     try:
-        summary = bring_in(sources, wishes.file, system=wishes.all, dry=wishes.dry_run, tell=bar.tell if bar else lambda *_: None)
+        tell = bar.tell if bar else lambda *_: None
+        summary = bring_in(sources, wishes.file, system=wishes.all, failed=failed, dry=wishes.dry_run, tell=tell)
     except WtmpdbError as error:
         raise type(error)(str(error), error.hint or "what is missing the next import brings") from error
     finally:
@@ -69,6 +73,7 @@ def _parser(program: str) -> ArgumentParser:
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="files of one machine, - for standard input (default: /var/log/wtmp*)")
     parser.add_argument("-f", "--file", metavar="DATABASE", help="write into this database")
+    parser.add_argument("--failed", action="store_true", help="these are failed logins, as files called btmp are in any case")
     parser.add_argument("--all", action="store_true", help="keep changes of run level and clock too")
     parser.add_argument("--dry-run", action="store_true", help="write nothing, only say what would be done")
     parser.add_argument("-j", "--json", action="store_true", help="print the summary as JSON")
@@ -81,6 +86,8 @@ def said(summary: Summary) -> str:
     """Return the summary for people."""
     counts = summary.counts
     added = [_number(counts.sessions, "session"), _number(counts.boots, "boot"), *([_number(counts.others, "other")] if counts.others else [])]
+    if summary.failed:
+        added = [_number(counts.sessions, "failed login")]
     would = "would " * summary.dry
     lines = [f"{summary.records:,} records: {would}{'add' if would else 'added'} {', '.join(added)}"]
     if counts.closed:

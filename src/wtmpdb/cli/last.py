@@ -34,6 +34,9 @@ if TYPE_CHECKING:
         def begins(self) -> int:
             """Return when it begins, in µs since the epoch."""
 
+        def number_counted(self) -> int:
+            """Return how many failed logins are not listed, but only counted."""
+
         def trailer(self) -> bytes:
             """Return the last line of the listing."""
 
@@ -68,6 +71,9 @@ OPTIONS = (
     Option("version", "V", "version", "", "show the version and end"),
 )
 
+FAILED_OPTIONS = (*OPTIONS, Option("by", "", "by", "what", "count attempts by user, host, address, service or day", exact=True))
+"""The options of `lastb`."""
+
 _LOGINS = "Show who was logged in, newest first."
 _FAILED_LOGINS = "Show failed logins, newest first."
 
@@ -92,10 +98,12 @@ Examples:
   {program} -n 20                     the newest 20
   {program} -F -w -a root             all for root, with full times and hosts
   {program} -s yesterday              since yesterday, 00:00
+  {program} --by host -s -7days -n 5  the five hosts from which most attempts came this week
   {program} -f /var/log/btmp.1 -j     another file, as JSON
 """
 
 BYTE_ORDERS = ("little", "big")
+BY = ("user", "host", "address", "service", "day")
 
 _LARGEST_LIMIT = 2**32 - 1
 _MERGED_AT_ONCE = 512
@@ -108,7 +116,7 @@ _FAILED_FILE = "/var/log/btmp"
 def run(words: Sequence[str], program: str, *, failed: bool = False) -> int:
     """Run the command, for `lastb` on failed logins; return util-linux's exit codes: 0, or 1 for any error."""
     try:
-        wishes = read(words)
+        wishes = read(words, FAILED_OPTIONS if failed else OPTIONS)
     except _Answer as answer:
         print((answer.text or _usage(failed=failed)).format(program=program), end="")
         return 0
@@ -116,8 +124,12 @@ def run(words: Sequence[str], program: str, *, failed: bool = False) -> int:
         # As getopt and `last`: the second line for words that are no options, none for bad values.
         hint = "" if isinstance(error, _BadValueError) else f"\nTry '{program} --help' for more information."
         raise WtmpdbError(f"{error}{hint}") from error
-    choice = Choice(wishes, int(time.time()))
-    sources = _sources(wishes, program, choice.now, failed=failed)
+    now = int(time.time())
+    sources = _sources(wishes, program, now, failed=failed)
+    if wishes.by:
+        _show_counts(sources, wishes, now)
+        return 0
+    choice = Choice(wishes, now)
     if wishes.json:
         _show_json(sources, choice, wishes)
     else:
@@ -139,11 +151,11 @@ class _BadValueError(UsageError):
     """An option whose value is wrong."""
 
 
-def read(words: Sequence[str]) -> Wishes:
+def read(words: Sequence[str], options: Sequence[Option] = OPTIONS) -> Wishes:
     """Return what a command line asks for; raises UsageError."""
     wishes = Wishes()
     now = int(time.time())
-    for name, value in scan(words, OPTIONS, numbers=True):
+    for name, value in scan(words, options, numbers=True):
         if name == "":
             wishes.operands.append(os.fsencode(value))
         elif name == "file":
@@ -156,7 +168,7 @@ def read(words: Sequence[str]) -> Wishes:
             wishes.hosts.append(os.fsencode(value))
         elif name == "for-service":
             wishes.services.append(os.fsencode(value))
-        elif name in ("layout", "byte-order"):
+        elif name in ("layout", "byte-order", "by"):
             _form(wishes, name, value)
         else:
             _flag(wishes, name, value)
@@ -178,6 +190,10 @@ def _flag(wishes: Wishes, name: str, value: str) -> None:
 def _form(wishes: Wishes, name: str, value: str) -> None:
     if name == "layout":
         wishes.layout = value
+    elif name == "by":
+        if value not in BY:
+            raise _BadValueError(f"cannot count by '{value}': one of {', '.join(BY)}")
+        wishes.by = value
     elif value not in BYTE_ORDERS:
         raise _BadValueError(f"unknown byte order: {value}")
     else:
@@ -186,7 +202,7 @@ def _form(wishes: Wishes, name: str, value: str) -> None:
 
 def _usage(*, failed: bool) -> str:
     what, examples = (_FAILED_LOGINS, _FAILED_EXAMPLES) if failed else (_LOGINS, _EXAMPLES)
-    options = describe(OPTIONS, number="the same as --limit").replace("{", "{{").replace("}", "}}")
+    options = describe(FAILED_OPTIONS if failed else OPTIONS, number="the same as --limit").replace("{", "{{").replace("}", "}}")
     return f"Usage: {{program}} [option…] [user|tty…]\n\n{what}\n\n{options}{_TIMES}{examples}"
 
 
@@ -220,10 +236,8 @@ def _time(text: str, now: int) -> int:
 
 def _sources(wishes: Wishes, program: str, now: int, *, failed: bool) -> Iterator[Source]:
     """Yield what is to be listed, opened one after the other: old files each by itself, all databases together in the place of the first."""
-    if not wishes.files and not failed:
-        from wtmpdb.cli.databases import home  # noqa: PLC0415 - costs an import of sqlite3
-
-        yield home(wishes, program)
+    if not wishes.files and (here := _home(wishes, program, failed=failed)):
+        yield here
         return
     files = wishes.files or [_FAILED_FILE]
     databases = [path for path in files if is_database(path) and wishes.layout is None]
@@ -234,9 +248,28 @@ def _sources(wishes: Wishes, program: str, now: int, *, failed: bool) -> Iterato
 
             yield OldFile(path, wishes, program, now, failed=failed)
         elif together is None:
-            from wtmpdb.cli.databases import Databases  # noqa: PLC0415
+            yield (together := _databases(databases, wishes, program, failed=failed))
 
-            yield (together := Databases(databases, wishes, program))
+
+def _home(wishes: Wishes, program: str, *, failed: bool) -> Source | None:
+    """Open the database of this machine; None where there are failed logins in an old file at most."""
+    if failed:
+        from wtmpdb.cli import failed as attempts  # noqa: PLC0415 - costs an import of sqlite3
+
+        return attempts.home(wishes, program, or_else=_FAILED_FILE)
+    from wtmpdb.cli.databases import home  # noqa: PLC0415 - costs an import of sqlite3
+
+    return home(wishes, program)
+
+
+def _databases(paths: list[str], wishes: Wishes, program: str, *, failed: bool) -> Source:
+    if failed:
+        from wtmpdb.cli.failed import FailedLogins  # noqa: PLC0415
+
+        return FailedLogins(paths, wishes, program)
+    from wtmpdb.cli.databases import Databases  # noqa: PLC0415
+
+    return Databases(paths, wishes, program)
 
 
 def is_database(path: str) -> bool:
@@ -273,11 +306,22 @@ def _show_json(sources: Iterable[Source], choice: Choice, wishes: Wishes) -> Non
         for source in sources:
             opened.append(source)  # noqa: PERF402 - what is open has to be closed, also when the next one cannot be opened
         chunks = (lines for source in opened for lines in source.lines(choice))
-        for piece in object_lines(chunks, form) if "jsonl" in wishes.flags else document(chunks, form, min(source.begins() for source in opened)):
+        number = sum(source.number_counted() for source in opened)
+        more = {"only_counted": number} if number else {}
+        begins = min(source.begins() for source in opened)
+        for piece in object_lines(chunks, form) if "jsonl" in wishes.flags else document(chunks, form, begins, **more):
             _write(piece)
     finally:
         for source in opened:
             source.close()
+
+
+def _show_counts(sources: Iterator[Source], wishes: Wishes, now: int) -> None:
+    from wtmpdb.cli.tally import show  # noqa: PLC0415 - seldom
+
+    limit, wishes.limit = wishes.limit, 0  # it is one of counts, not of attempts
+    for piece in show(sources, Choice(wishes, now), wishes, limit):
+        _write(piece)
 
 
 def _write(data: bytes) -> None:

@@ -82,6 +82,10 @@ class OldFile:
                 return moment(fields[6], fields[7])
         return self._file.changed
 
+    def number_counted(self) -> int:
+        """Return how many failed logins are only counted: old files list all."""
+        return 0
+
     def trailer(self) -> bytes:
         """Return the last line; the name of the file stands there as it is, as in util-linux."""
         form = times.iso if self._wishes.time_format == ISO else times.full

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 EPILOGUE = """
 Without an option it serves the socket that the PAM module pokes, and ends when nothing has come for some seconds: wtmpdb-recorder.service runs
@@ -44,10 +44,27 @@ def run(words: Sequence[str], program: str) -> int:
         from wtmpdb.recorder.service import serve  # noqa: PLC0415
 
         return serve(wishes.file, wishes.spool)
-    from wtmpdb.recorder.drain import drain  # noqa: PLC0415
+    return _once(wishes.file, wishes.spool, program)
 
-    print(drain(wishes.file, wishes.spool, wait=10.0))
-    return 0
+
+def _once(database: str | None, spool: str, program: str) -> int:
+    """Take sessions and failed logins; what is wrong with the one does not keep the other from being taken."""
+    from wtmpdb.errors import WtmpdbError, complain  # noqa: PLC0415
+    from wtmpdb.recorder.drain import drain  # noqa: PLC0415
+    from wtmpdb.recorder.failures import Failures  # noqa: PLC0415
+
+    takes: tuple[Callable[[], object], ...] = (lambda: drain(database, spool, wait=10.0), Failures(spool).take)
+    said: list[str] = []
+    code = 0
+    for take in takes:
+        try:
+            said.append(str(take()))
+        except WtmpdbError as error:
+            complain(f"{program}: {error}", error.hint)
+            code = 1
+    if said:
+        print(", ".join(filter(None, said)))
+    return code
 
 
 def _resident(database: str | None = None, *spool: str) -> int:

@@ -23,6 +23,7 @@ Examples:
   wtmpdb setup --dry-run      show what is missing, or what would be changed
   wtmpdb setup --private      only root and the group utmp may read the history
   wtmpdb setup --recorder     each login is seen within milliseconds; programs can ask the recorder
+  wtmpdb setup --exporter     metrics for Prometheus at 127.0.0.1:20380
   wtmpdb setup --private --recorder --others own
                               the same, but users see their own sessions and the boots
   wtmpdb setup --last         make 'last', 'lastb' and 'who' names of ours
@@ -32,10 +33,12 @@ Examples:
 
 _HELP = {
     "pam": "let PAM call our module (default: yes)",
+    "failures": "record failed logins, too (default: yes)",
     "systemd": "install and start the units (default: yes)",
-    "import": "bring what /var/log/wtmp* tell into the history, once (default: yes)",
+    "import": "bring what /var/log/wtmp* and btmp* tell into the history, once (default: yes)",
     "private": "let only root and the group utmp read the history (default: no)",
     "all_sessions": "record cron and other sessions that are not interactive, too (default: no)",
+    "exporter": "serve metrics to Prometheus (default: no)",
     "recorder": "let the recorder stay, so that logins are seen at once (default: no)",
     "last": "make links beside wtmpdb, so that 'last', 'lastb' and 'who' are ours (default: no)",
 }

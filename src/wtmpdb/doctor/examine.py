@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from wtmpdb.doctor import c_tool, database, machine, pam, program, spool, units
+from wtmpdb.doctor import c_tool, database, failures, machine, pam, program, spool, units
 from wtmpdb.doctor.finding import problem
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[Case], Iterable[Finding]]
 
-AREAS = (program, pam, units, spool, database, machine, c_tool)
+AREAS = (program, pam, units, spool, database, failures, machine, c_tool)
 """Modules with a tuple CHECKS."""
 
 

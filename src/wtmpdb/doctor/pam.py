@@ -30,6 +30,7 @@ LINE = f"session optional {places.MODULE}"
 _SETUP = "sudo wtmpdb setup"
 _COMMON = "/etc/pam.d/common-session"
 _SECONDS = 5.0
+_CALLS = ("pam_sm_open_session", "pam_sm_close_session", "pam_sm_authenticate", "pam_sm_setcred")
 _PLAIN_OPTIONS = ("debug", "silent")
 _PATH_OPTIONS = ("spool=/", "poke=/")
 
@@ -63,7 +64,7 @@ def _load(path: str) -> bool:
     from ctypes import CDLL  # noqa: PLC0415 - only in the child process
 
     library = CDLL(path, mode=os.RTLD_NOW)
-    return all(hasattr(library, name) for name in ("pam_sm_open_session", "pam_sm_close_session")) or _die("it lacks the calls of a session module")
+    return all(hasattr(library, name) for name in _CALLS) or _die("it lacks the calls of a session module")
 
 
 def _die(why: str) -> bool:

@@ -62,7 +62,8 @@ def units(case: Case) -> Iterator[Finding]:
 
 
 def _wanted(case: Case) -> tuple[str, ...]:
-    return (*places.ENABLED, *places.RESIDENT) if case.asked_for("recorder") else places.ENABLED
+    resident, exporter = case.asked_for("recorder"), case.asked_for("exporter")
+    return (*places.ENABLED, *(places.RESIDENT if resident else ()), *(places.EXPORTER if exporter else ()))
 
 
 def _unit(case: Case, name: str, state: State) -> Iterator[Finding]:
@@ -80,7 +81,8 @@ def _unit(case: Case, name: str, state: State) -> Iterator[Finding]:
         yield say("units", f"{name} is not enabled", f"sudo systemctl enable --now {name}")
     elif active not in ("active", "activating", "reloading") and name not in _AT_THEIR_TIME:
         # systemd starts no socket while its service runs.
-        first = f"sudo systemctl stop {places.RECORDER}; " if name.endswith(".socket") else ""
+        service = places.EXPORTER_SERVICE if name in places.EXPORTER else places.RECORDER
+        first = f"sudo systemctl stop {service}; " if name.endswith(".socket") else ""
         yield say("units", f"{name} is enabled, but does not run", f"{first}sudo systemctl start {name}")
 
 

@@ -15,11 +15,11 @@ from wtmpdb.installation.places import MODULE, STACKS
 
 _SECURITY = ("/lib/*/security", "/usr/lib/*/security", "/lib64/security", "/usr/lib64/security", "/lib/security", "/usr/lib/security")
 _SSHD = ("/usr/sbin/sshd", "/usr/lib/openssh/sshd-session", "/usr/libexec/openssh/sshd-session", "/usr/libexec/ssh/sshd-session")
-_SESSION_LINE = re.compile(r"^\s*-?session\s+(?P<control>\[[^\]]*\]|\S+)\s+(?P<module>\S+)(?P<options>.*)$")
+_LINE = re.compile(r"^\s*-?(?P<type>session|auth)\s+(?P<control>\[[^\]]*\]|\S+)\s+(?P<module>\S+)(?P<options>.*)$")
 
 
 class PamLine(NamedTuple):
-    """A line of the session part of a stack that names a module."""
+    """A line of a stack that names a module."""
 
     file: str
     number: int
@@ -49,8 +49,8 @@ def _machine(path: str) -> tuple[bytes, bytes]:
     return head[4:5], head[18:20]
 
 
-def pam_lines(root: str, module: str = MODULE) -> list[PamLine]:
-    """Return the lines of all stacks that name a module, comments left out; stacks that cannot be read are passed over."""
+def pam_lines(root: str, module: str = MODULE, part: str = "session") -> list[PamLine]:
+    """Return the lines that name a module in this part of all stacks, comments left out; stacks that cannot be read are passed over."""
     found = []
     for path in sorted(glob(inside(root, f"{STACKS}/*"))):
         try:
@@ -59,8 +59,8 @@ def pam_lines(root: str, module: str = MODULE) -> list[PamLine]:
         except OSError:
             continue
         for number, line in enumerate(lines, 1):
-            match = _SESSION_LINE.match(line)
-            if match and os.path.basename(match["module"]) == module:
+            match = _LINE.match(line)
+            if match and match["type"] == part and os.path.basename(match["module"]) == module:
                 name = path if root == "/" else path.removeprefix(root)
                 found.append(PamLine(name, number, match["control"], match["options"].strip()))
     return found

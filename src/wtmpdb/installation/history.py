@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from wtmpdb import migration, schema, spool
 from wtmpdb.errors import WtmpdbError, complain
-from wtmpdb.installation.places import C_DATABASE, PRIVATE, RUNTIME, SPOOL, STATE
-from wtmpdb.log import DATABASE
+from wtmpdb.installation.places import C_DATABASE, FAILED_SPOOL, PRIVATE, RUNTIME, SPOOL, STATE
+from wtmpdb.log import DATABASE, FAILED
 from wtmpdb.recorder.access import OWN
 from wtmpdb.recorder.drain import drain
+from wtmpdb.recorder.failures import take_failures
 
 if TYPE_CHECKING:
     from wtmpdb.installation.changes import Changes
 
-_SPOOL = (SPOOL, *(f"{SPOOL}/{name}" for name in ("tmp", "new", "bad")))
+_SPOOL = tuple(path for top in (SPOOL, FAILED_SPOOL) for path in (top, *(f"{top}/{name}" for name in ("tmp", "new", "bad"))))
 _MODES = {False: 0o644, True: 0o640}
 
 
@@ -69,12 +70,14 @@ def _content(path: str) -> bytes:
 
 def take_letters(changes: Changes) -> None:
     """Take what waits in the spool into the history, so that nothing is lost with the spool."""
-    if changes.root != "/" or changes.dry or not spool.waiting():
+    if changes.root != "/" or changes.dry:
         return
-    try:
-        drain(wait=5.0)
-    except WtmpdbError as error:
-        complain(f"  what waits in {SPOOL} stays there: {error}", error.hint)
+    for path, take in ((SPOOL, drain), (FAILED_SPOOL, take_failures)):
+        try:
+            if path == FAILED_SPOOL or spool.waiting(path):
+                take(wait=5.0)
+        except WtmpdbError as error:
+            complain(f"  what waits in {path} stays there: {error}", error.hint)
 
 
 def remove(changes: Changes) -> None:
@@ -104,6 +107,8 @@ def purge(changes: Changes) -> None:
         path = real if changes.root == "/" else real.removeprefix(os.path.realpath(changes.root))  # a link is not ours, or taken back with the rest
         for name in (f"{path}-journal", path):
             changes.remove(name)
+    for name in (f"{FAILED}-journal", FAILED):
+        changes.remove(name)
     changes.remove_tree(SPOOL)
 
 

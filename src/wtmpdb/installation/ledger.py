@@ -17,7 +17,17 @@ from wtmpdb.errors import WtmpdbError
 from wtmpdb.installation.found import inside
 from wtmpdb.installation.places import RECORD, STATE
 
-OPTIONS = {"pam": True, "systemd": True, "import": True, "private": False, "all_sessions": False, "last": False, "recorder": False}
+OPTIONS = {
+    "pam": True,
+    "failures": True,
+    "systemd": True,
+    "import": True,
+    "private": False,
+    "all_sessions": False,
+    "last": False,
+    "recorder": False,
+    "exporter": False,
+}
 """What setup can be told, and what it takes where nobody has."""
 
 

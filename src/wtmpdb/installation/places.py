@@ -19,11 +19,13 @@ COMPLETIONS = "/usr/local/share/bash-completion/completions"
 
 PROFILES = "/usr/share/pam-configs"
 PROFILE = "wtmpdb-spool"
+FAILURES_PROFILE = "wtmpdb-failures"
 STACKS = "/etc/pam.d"
 MODULE = "pam_wtmpdb_spool.so"
 
 STATE = "/var/lib/wtmpdb"
 SPOOL = f"{STATE}/spool"
+FAILED_SPOOL = f"{SPOOL}/failed"
 RUNTIME = "/run/wtmpdb"
 RECORD = f"{STATE}/setup.json"
 """What setup has done, and what it was asked for: its next run and `setup --undo` go by it."""
@@ -50,6 +52,13 @@ RESIDENT_FILES = {
     f"{UNITS}/{RECORDER}.d/resident.conf": "systemd/recorder/resident.conf",
 }
 """What makes it so: where it goes, and where the package has it."""
+
+EXPORTER = ("wtmpdb-exporter.socket",)
+"""The units that setup enables as well when metrics are to be served; the socket starts EXPORTER_SERVICE."""
+
+EXPORTER_SERVICE = "wtmpdb-exporter.service"
+EXPORTER_FILES = {f"{UNITS}/{unit}": f"systemd/exporter/{unit}" for unit in (*EXPORTER, EXPORTER_SERVICE)}
+"""Where they go, and where the package has them."""
 
 # Debian's packages of the C project's wtmpdb.
 C_DATABASE = "/var/log/wtmp.db"

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from glob import glob
+from importlib.util import find_spec
 
 from wtmpdb import shipped
 from wtmpdb.errors import WtmpdbError
@@ -59,6 +60,12 @@ def check(top: str, python: str) -> None:
     for path in (top, python):
         if loose := only_roots(path):
             raise WtmpdbError(f"{loose}: others than root can change it, and root's services would run what is in it", f"install into {PREFIX}")
+
+
+def check_exporter() -> None:
+    """Raise WtmpdbError unless what the exporter needs is there."""
+    if missing := [name for name in ("prometheus_client", "yaml", "bcrypt") if find_spec(name) is None]:
+        raise WtmpdbError(f"the exporter needs Python packages that are not there: {', '.join(missing)}", "pip install 'wtmpdb[exporter]'")
 
 
 def put(changes: Changes, top: str, python: str, *, names: bool) -> None:

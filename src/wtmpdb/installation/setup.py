@@ -13,7 +13,7 @@ from wtmpdb.installation.changes import Changes
 from wtmpdb.installation.found import has_program, inside, security_directory
 from wtmpdb.installation.ledger import Ledger
 from wtmpdb.installation.places import COMPLETIONS, MANUAL, NAMES, PREFIX, PROFILES, PROGRAM, RECORD, SPOOL, STACKS, STATE, TMPFILES, UNITS
-from wtmpdb.log import DATABASE
+from wtmpdb.log import DATABASE, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,8 @@ def set_up(root: str, top: str, asked: Mapping[str, bool | None], *, others: str
         raise WtmpdbError("--others: everybody may read the history: nothing was changed", "it goes with --private")
     changes = Changes(root, ledger, dry=dry)
     c_tool.adopt(changes)
+    if (ledger.options | wishes)["exporter"]:
+        program.check_exporter()
     try:
         if not dry:
             _check_writable(root, ledger.options | wishes)
@@ -51,17 +53,18 @@ def _put(changes: Changes, top: str, python: str, others: str | None) -> None:
     options = changes.ledger.options
     program.put(changes, top, python, names=options["last"])
     history.put(changes)
-    changed = options["systemd"] and units.put(changes, top, resident=options["recorder"])
+    changed = options["systemd"] and units.put(changes, top, resident=options["recorder"], exporter=options["exporter"])
     c_tool.share(changes)
     history.modernise(changes)
     history.close(changes, private=options["private"], others=others)
     c_tool.take_over(changes, systemd=options["systemd"], resident=options["recorder"])
     if options["pam"]:
-        pam.put(changes, top, all_sessions=options["all_sessions"], resident=options["recorder"] and options["systemd"])
+        resident = options["recorder"] and options["systemd"]
+        pam.put(changes, top, all_sessions=options["all_sessions"], failures=options["failures"], resident=resident)
     if options["systemd"]:
-        units.start(changes, changed=changed, resident=options["recorder"])
+        units.start(changes, changed=changed, resident=options["recorder"], exporter=options["exporter"])
     if options["import"]:
-        old_files.put(changes)
+        old_files.put(changes, failures=options["failures"])
 
 
 def _remove_stale(changes: Changes) -> None:
@@ -140,8 +143,8 @@ def _remove_rest(changes: Changes, top: str) -> None:
         changes.remove_tree(STATE)
     elif not changes.dry:
         changes.ledger.remove()
-    if os.path.exists(changes.at(DATABASE)):
-        changes.note(f"the history stays: {os.path.realpath(changes.at(DATABASE))}")
+    for real in (os.path.realpath(changes.at(path)) for path in (DATABASE, FAILED) if os.path.exists(changes.at(path))):
+        changes.note(f"the history stays: {real}")
     if top == PREFIX:  # made by install.sh, for nothing else
         for path in (f"{top}.new", f"{top}.old", top):  # the first two are left by an install.sh that was killed
             changes.remove_tree(path)

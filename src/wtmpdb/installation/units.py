@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 from wtmpdb import shipped
 from wtmpdb.entry import SECOND
 from wtmpdb.installation.found import has_program, systemd_runs
-from wtmpdb.installation.places import ENABLED, PREFIX, PROGRAM, RECORDER, RESIDENT, RESIDENT_FILES, TMPFILES, UNITS
+from wtmpdb.installation.places import (
+    ENABLED,
+    EXPORTER,
+    EXPORTER_FILES,
+    EXPORTER_SERVICE,
+    PREFIX,
+    PROGRAM,
+    RECORDER,
+    RESIDENT,
+    RESIDENT_FILES,
+    TMPFILES,
+    UNITS,
+)
 from wtmpdb.installation.program import read
 from wtmpdb.system import System
 
@@ -24,12 +36,16 @@ _WANTS = "/etc/systemd/system"
 _WANTED_BY = re.compile(r"^WantedBy=(\S+)$", re.MULTILINE)
 
 
-def put(changes: Changes, top: str, *, resident: bool) -> bool:
+def put(changes: Changes, top: str, *, resident: bool, exporter: bool) -> bool:
     """Put the units in place; tell whether any is new, gone or other than before."""
     wanted = {f"{UNITS}/{os.path.basename(path)}": path for path in sorted(glob(f"{shipped.path('systemd')}/wtmpdb-*"))}
     changed = [_leave_resident(changes)] if not resident else []
     if resident:
         wanted |= {path: shipped.path(source) for path, source in RESIDENT_FILES.items()}
+    if exporter:
+        wanted |= {path: shipped.path(source) for path, source in EXPORTER_FILES.items()}
+    else:
+        changed.append(_leave_exporter(changes))
     changed += [changes.put(path, read(source).replace(PREFIX.encode(), top.encode())) for path, source in wanted.items()]
     changes.put(f"{TMPFILES}/wtmpdb.conf", read(shipped.path("systemd/tmpfiles.d/wtmpdb.conf")))
     return any(changed)
@@ -52,14 +68,24 @@ def _remove_resident(changes: Changes) -> None:
         changes.remove_directory(directory)
 
 
-def start(changes: Changes, *, changed: bool, resident: bool) -> None:
+def _leave_exporter(changes: Changes) -> bool:
+    """Take away the exporter's units; tell whether any was there."""
+    found = any(os.path.lexists(changes.at(path)) for path in EXPORTER_FILES)
+    if found and has_program(changes.root, "systemctl"):
+        _halt(changes, [*EXPORTER, EXPORTER_SERVICE])
+    for path in EXPORTER_FILES:
+        changes.remove(path)
+    return found
+
+
+def start(changes: Changes, *, changed: bool, resident: bool, exporter: bool) -> None:
     """Enable the units, and start them where systemd runs."""
     if not has_program(changes.root, "systemctl"):
         changes.note(f"no systemd here: run '{PROGRAM} boot' at boot, '{PROGRAM} shutdown' at shutdown, '{PROGRAM} recorder --once' every minute")
         return
     if changed and systemd_runs(changes.root):
         changes.run("systemctl", "daemon-reload")
-    wanted = (*ENABLED, *RESIDENT) if resident else ENABLED
+    wanted = (*ENABLED, *(RESIDENT if resident else ()), *(EXPORTER if exporter else ()))
     for unit in wanted:
         for target in _WANTED_BY.findall(read(_source(unit)).decode()):
             _own(changes, f"{_WANTS}/{target}.wants")
@@ -70,22 +96,21 @@ def start(changes: Changes, *, changed: bool, resident: bool) -> None:
         return
     idle = _idle(changes, wanted)
     # systemd starts no socket while its service runs, which, started by the path unit or the timer, lasts some seconds; and a recorder that
-    # stays goes on as what it was when it was started.
-    if _is_active(changes, RECORDER) and (changed or any(unit.endswith(".socket") for unit in idle) or _is_outdated(changes)):
-        changes.run("systemctl", "--quiet", "stop", RECORDER)
-        idle = _idle(changes, wanted)
+    # stays goes on as what it was when it was started. So does the exporter.
+    for service in (RECORDER, *([EXPORTER_SERVICE] if exporter else [])):
+        sockets = [unit for unit in idle if unit.endswith(".socket") and (unit in EXPORTER) == (service == EXPORTER_SERVICE)]
+        if _is_active(changes, service) and (changed or sockets or _is_outdated(changes, service)):
+            changes.run("systemctl", "--quiet", "stop", service)
+            idle = _idle(changes, wanted)
     if idle:
         changes.run("systemctl", "--quiet", "start", *idle)
 
 
 def stop(changes: Changes) -> None:
     """Stop and disable the units and take them away."""
-    present = [unit for unit in (*ENABLED, *RESIDENT) if os.path.exists(changes.at(f"{UNITS}/{unit}"))]
+    present = [unit for unit in (*ENABLED, *RESIDENT, *EXPORTER, EXPORTER_SERVICE) if os.path.exists(changes.at(f"{UNITS}/{unit}"))]
     if has_program(changes.root, "systemctl"):
-        if systemd_runs(changes.root) and (active := [unit for unit in present if _is_active(changes, unit)]):
-            changes.run("systemctl", "--quiet", "stop", *active)
-        if enabled := [unit for unit in present if _is_enabled(changes, unit)]:
-            changes.run("systemctl", "--quiet", "disable", *enabled)
+        _halt(changes, present)
     _remove_resident(changes)
     units = [path for path in sorted(glob(changes.at(f"{UNITS}/wtmpdb-*"))) if not os.path.isdir(path)]
     for path in units:
@@ -97,6 +122,14 @@ def stop(changes: Changes) -> None:
         changes.run("systemctl", "reset-failed")
 
 
+def _halt(changes: Changes, present: Sequence[str]) -> None:
+    """Stop and disable units that are there."""
+    if systemd_runs(changes.root) and (active := [unit for unit in present if _is_active(changes, unit)]):
+        changes.run("systemctl", "--quiet", "stop", *active)
+    if enabled := [unit for unit in present if _is_enabled(changes, unit)]:
+        changes.run("systemctl", "--quiet", "disable", *enabled)
+
+
 def retire(changes: Changes, path: str) -> None:
     """Disable a unit that is no longer part of the program, before its file goes."""
     unit = os.path.basename(path)
@@ -106,7 +139,7 @@ def retire(changes: Changes, path: str) -> None:
 
 def _source(unit: str) -> str:
     """Return where the package has a unit."""
-    return shipped.path(RESIDENT_FILES.get(f"{UNITS}/{unit}", f"systemd/{unit}"))
+    return shipped.path((RESIDENT_FILES | EXPORTER_FILES).get(f"{UNITS}/{unit}", f"systemd/{unit}"))
 
 
 def _idle(changes: Changes, wanted: Sequence[str]) -> list[str]:
@@ -114,9 +147,9 @@ def _idle(changes: Changes, wanted: Sequence[str]) -> list[str]:
     return [unit for unit in wanted if unit != "wtmpdb-boot-time.service" and not _is_active(changes, unit)]
 
 
-def _is_outdated(changes: Changes) -> bool:
-    """Tell whether the recorder that runs was started before this program was installed."""
-    pid = changes.ask("systemctl", "show", "--property=MainPID", "--value", RECORDER).strip()
+def _is_outdated(changes: Changes, service: str) -> bool:
+    """Tell whether a service that runs was started before this program was installed."""
+    pid = changes.ask("systemctl", "show", "--property=MainPID", "--value", service).strip()
     system = System()
     ticks = system.process_start(int(pid)) if pid.isdecimal() and pid != "0" else None
     return ticks is not None and system.kernel_start() / SECOND + ticks / os.sysconf("SC_CLK_TCK") < os.stat(shipped.__file__).st_ctime

@@ -13,7 +13,7 @@ from wtmpdb.entry import CLOCK_TTYS, SECOND, EntryType, now
 from wtmpdb.legacy.findings import Inspector
 from wtmpdb.legacy.pairing import CLOCK_IS, CLOCK_WAS, LARGEST_SECOND, moment
 from wtmpdb.legacy.record import BOOT_TIME, NO_ADDRESS, RUN_LVL, USER_PROCESS, Fields
-from wtmpdb.legacy.sessions import BOOT, LOGOUT, REBOOT, REPLACED, RUNLEVEL, SESSION, SHUTDOWN, Forward, Paired
+from wtmpdb.legacy.sessions import BOOT, LOGOUT, REBOOT, REPLACED, RUNLEVEL, SESSION, SHUTDOWN, Attempts, Forward, Paired
 from wtmpdb.legacy.staging import BOOT_WITHIN, PLACES, Staging, identity, identity_of_row
 from wtmpdb.text import restore
 
@@ -48,14 +48,17 @@ class Gathering:
     nobody; ``first`` and ``last`` are the times of the earliest and the latest record in µs.
     """
 
-    def __init__(self, log: Log, staging: Staging, running: str, *, system: bool) -> None:
-        """Prepare; ``running`` is the key of the boot that runs, ``system`` keeps run levels and changes of the clock as well."""
+    def __init__(self, log: Log, staging: Staging, running: str, *, system: bool, failed: bool) -> None:
+        """Prepare; ``running`` is the key of the boot that runs, ``system`` keeps run levels and changes of the clock as well.
+
+        The records are those of logins that ``failed``, or else of sessions and of the system.
+        """
         self._log = log
         self._staging = staging
         self._stored = staging.stored
         self._running = running
         self._system = system
-        self._engine: Forward[int] = Forward(system=system)
+        self._engine: Forward[int] | Attempts[int] = Attempts() if failed else Forward(system=system)
         self._again: dict[bytes, int] = {}
         self._carried: dict[tuple[bytes, int], int] = {}
         self._told_anew: list[tuple[int]] = []

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from wtmpdb.errors import NoLogError
 from wtmpdb.legacy.gathering import Gathering
 from wtmpdb.legacy.record import ACCOUNTING, EMPTY, INIT_PROCESS, LOGIN_PROCESS
-from wtmpdb.legacy.sources import RefusedError, Source, default_files, look_at
+from wtmpdb.legacy.sources import RefusedError, Source, default_files, look_at, of_failed_logins
 from wtmpdb.legacy.staging import Counts, Staging
-from wtmpdb.log import Log
+from wtmpdb.log import FAILED, Log
 from wtmpdb.system import System
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ class Summary:
     nothing, by reason. In ``counts`` are the rows.
     """
 
-    def __init__(self, sources: Sequence[Source], *, dry: bool) -> None:
-        """Begin with nothing."""
+    def __init__(self, sources: Sequence[Source], *, dry: bool, failed: bool = False) -> None:
+        """Begin with nothing; when the sources are of logins that ``failed``, these are counted as sessions."""
         self.sources = sources
         self.dry = dry
+        self.failed = failed
         self.records = 0
         self.unmatched = 0
         self.repeated = 0
@@ -110,20 +111,22 @@ def bring_in(
     database: str | None = None,
     *,
     system: bool = False,
+    failed: bool = False,
     dry: bool = False,
     tell: Tell = lambda *_: None,
     machine: System | None = None,
 ) -> Summary:
     """Import sources into a database, which is made where it is missing; ``system`` keeps run levels and changes of the clock as well.
 
+    When the sources are of logins that ``failed``, the database is one of these: by default that of this machine, to be read by root and the group.
     ``tell`` is called with a word, how much is done and how much there is (None where nobody knows). ``dry`` writes nothing. Raises WtmpdbError: of a
     source, before anything was written; of the database, perhaps after some was, which the next import completes.
     """
-    summary = Summary(sources, dry=dry)
+    summary = Summary(sources, dry=dry, failed=failed)
     running = (machine or System()).boot_key()
-    with _opened(database, dry=dry) as log:
-        staging = Staging(log, dry=dry)
-        gathering = Gathering(log, staging, running, system=system)
+    with _opened(database or (FAILED if failed else None), dry=dry, private=failed) as log:
+        staging = Staging(log, dry=dry, failed=failed)
+        gathering = Gathering(log, staging, running, system=system, failed=failed)
         gathering.read(sources, tell)
         summary.take(gathering)
         staging.look_around()
@@ -133,9 +136,9 @@ def bring_in(
     return summary
 
 
-def _opened(database: str | None, *, dry: bool) -> Log:
+def _opened(database: str | None, *, dry: bool, private: bool) -> Log:
     if not dry:
-        return Log.write(database, timeout=_TIMEOUT)
+        return Log.write(database, timeout=_TIMEOUT, private=private)
     try:
         return Log.read(database)
     except NoLogError:
@@ -143,4 +146,4 @@ def _opened(database: str | None, *, dry: bool) -> Log:
             return Log.read(nothing.name)
 
 
-__all__ = ["RefusedError", "Source", "Summary", "bring_in", "default_files", "look_at"]
+__all__ = ["RefusedError", "Source", "Summary", "bring_in", "default_files", "look_at", "of_failed_logins"]

@@ -50,6 +50,37 @@ _AT_ONCE = 1024
 Paired = tuple[int, Fields, Tag, "int | None", str]
 
 
+class Attempts(Generic[Tag]):
+    """Takes the records of failed logins, in the place of `Forward`: each that names somebody or some place begins and ends at once.
+
+    sshd writes them with the type LOGIN_PROCESS, login with USER_PROCESS. A record may come twice: it is as if the second replaced the first.
+    """
+
+    def __init__(self) -> None:
+        """Prepare."""
+        self.ignored: dict[int, int] = {}
+        self.unmatched = 0
+
+    def carry(self, fields: Fields, tag: Tag) -> None:
+        """Failed logins are never left open."""
+
+    def pair(self, chunks: Iterable[list[tuple[Fields, Tag]]]) -> Iterator[list[Paired[Tag]]]:
+        """Yield the attempts, chunk by chunk."""
+        for chunk in chunks:
+            attempts: list[Paired[Tag]] = []
+            for fields, tag in chunk:
+                kind, _, line, _, user, host, seconds, micro, _, _, _, _ = fields
+                if line or user or host:
+                    attempts.append((SESSION, fields, tag, moment(seconds, micro), REPLACED))
+                else:
+                    self.ignored[kind] = self.ignored.get(kind, 0) + 1
+            yield attempts
+
+    def finish(self) -> Iterator[list[Paired[Tag]]]:
+        """Yield nothing more."""
+        return iter(())
+
+
 class Forward(Generic[Tag]):
     """Pairs records, oldest first. What has ended is told when it ends; what belongs to a record, its tag, comes with it.
 

@@ -15,15 +15,15 @@ from wtmpdb.legacy.errors import LegacyError, UnrecognisedError
 from wtmpdb.legacy.layouts import WTMPDB
 from wtmpdb.legacy.pairing import moment
 from wtmpdb.legacy.reader import LegacyFile, open_file
-from wtmpdb.log import DATABASE, Log
+from wtmpdb.log import DATABASE, FAILED, Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wtmpdb.legacy.resync import Skipped
 
-OLD_FILES = "/var/log/wtmp*"
-"""What is imported where no file is named."""
+OLD_FILES, FAILED_FILES = "/var/log/wtmp*", "/var/log/btmp*"
+"""What is imported where no file is named: of sessions, and of failed logins."""
 
 
 class RefusedError(WtmpdbError):
@@ -103,17 +103,28 @@ class Source:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
 
-def default_files() -> list[str]:
-    """Return the old files of this machine, ``/var/log/wtmp`` and what was rotated away; raises LegacyError when there are none."""
-    names = ((path, os.path.basename(path).removeprefix("wtmp").removeprefix("x")) for path in sorted(glob.glob(OLD_FILES)))
+def default_files(*, failed: bool = False) -> list[str]:
+    """Return the old files of this machine, ``/var/log/wtmp`` (of failed logins ``btmp``) and what was rotated away.
+
+    Raises LegacyError when there are none.
+    """
+    pattern = FAILED_FILES if failed else OLD_FILES
+    names = ((path, os.path.basename(path)[len("wtmp") :].removeprefix("x")) for path in sorted(glob.glob(pattern)))
     found = [path for path, rest in names if rest[:1] in ("", ".", "-") and not rest.startswith(".db") and os.path.isfile(path)]
     if not found:
-        raise LegacyError(f"{OLD_FILES}: no such file", "name the files to import")
+        raise LegacyError(f"{pattern}: no such file", "name the files to import")
     return found
 
 
-def look_at(paths: Iterable[str], database: str | None = None, layout: str | None = None, byte_order: str | None = None) -> list[Source]:
-    """Return the files as sources, oldest first by their contents; ``-`` is the standard input.
+def of_failed_logins(path: str) -> bool:
+    """Tell by its name whether a file is one of failed logins: their records look like others."""
+    return os.path.basename(path).startswith("btmp")
+
+
+def look_at(
+    paths: Iterable[str], database: str | None = None, layout: str | None = None, byte_order: str | None = None, *, failed: bool = False
+) -> list[Source]:
+    """Return the files, of sessions or of logins that ``failed``, as sources, oldest first by their contents; ``-`` is the standard input.
 
     Raises RefusedError when some of them cannot be imported.
     """
@@ -121,7 +132,7 @@ def look_at(paths: Iterable[str], database: str | None = None, layout: str | Non
     errors: list[WtmpdbError] = []
     for path in paths:
         try:
-            sources.append(Source(_place(path, database or DATABASE), path, layout, byte_order))
+            sources.append(Source(_place(path, database or (FAILED if failed else DATABASE), failed=failed), path, layout, byte_order))
         except OSError as error:
             errors.append(LegacyError(f"{path}: {error.strerror}"))
         except WtmpdbError as error:
@@ -131,7 +142,7 @@ def look_at(paths: Iterable[str], database: str | None = None, layout: str | Non
     return sorted(sources, key=lambda source: (source.first is not None, source.first or 0, source.changed))
 
 
-def _place(path: str, database: str) -> str:
+def _place(path: str, database: str, *, failed: bool) -> str:
     """Return where the contents of a file can be read more than once; refuse what is not meant."""
     if path == "-":
         return _spooled(0)
@@ -139,8 +150,8 @@ def _place(path: str, database: str) -> str:
         raise LegacyError(f"{path}: Is a directory", "name the files in it")
     if os.path.exists(database) and os.path.exists(path) and os.path.samefile(path, database):
         raise LegacyError(f"{path}: is the database itself")
-    if os.path.basename(path).startswith("btmp"):
-        raise LegacyError(f"{path}: failed logins are no sessions", "'wtmpdb lastb -f FILE' shows them")
+    if of_failed_logins(path) and not failed:
+        raise LegacyError(f"{path}: failed logins are no sessions", "name them in a command of their own")
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         return path if stat.S_ISREG(os.fstat(descriptor).st_mode) else _spooled(descriptor)

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 PLACES = 44
 """How many bits of a place are the position in its source; those above are the source's number."""
 
-SESSION_WITHIN, BOOT_WITHIN = 2 * SECOND, 60 * SECOND
-"""So far apart may the times be of what the recorder and an old file tell of the same login, and of the same boot."""
+SESSION_WITHIN, FAILED_WITHIN, BOOT_WITHIN = 2 * SECOND, 5 * SECOND, 60 * SECOND
+"""So far apart may the times be of what the recorder and an old file tell of the same login, failed login and boot.
+
+PAM lets whoever failed wait, two seconds or three, before the application learns of it, and writes a record."""
 
 LOCKED_FOR, FIRST_SIZE, SMALLEST, LARGEST = 0.18, 1024, 64, 50_000
 """Seconds that a transaction is to last, rows in the first, and in the smallest and the largest."""
@@ -82,14 +84,14 @@ _PLAN = """INSERT INTO temp.batch (place, type, how, id, login)
     WHERE place > ? AND place <= ? ORDER BY place"""
 
 # Both in the order of time, and each takes the earliest that is left: so as many as possible find their own.
-_CLAIM = f"""INSERT OR IGNORE INTO temp.claim
-    SELECT b.place, p.id, p.login FROM temp.batch b CROSS JOIN temp.staged s ON s.place = b.place CROSS JOIN temp.present p
+_CLAIM = f"""INSERT OR IGNORE INTO temp.claim WITH within (seconds) AS (VALUES (?))
+    SELECT b.place, p.id, p.login FROM within CROSS JOIN temp.batch b CROSS JOIN temp.staged s ON s.place = b.place CROSS JOIN temp.present p
     ON p.type = s.type AND p.user = s.user
-    AND p.login BETWEEN s.login - CASE s.type WHEN 1 THEN {BOOT_WITHIN} ELSE {SESSION_WITHIN} END
-    AND s.login + CASE s.type WHEN 1 THEN {BOOT_WITHIN} ELSE {SESSION_WITHIN} END
+    AND p.login BETWEEN s.login - CASE s.type WHEN 1 THEN {BOOT_WITHIN} ELSE seconds END
+    AND s.login + CASE s.type WHEN 1 THEN {BOOT_WITHIN} ELSE seconds END
     WHERE b.how = 'new' AND CASE s.type
         WHEN 1 THEN p.host = '' OR s.host IS NULL OR p.host = s.host
-        ELSE p.host = coalesce(s.host, '') AND (p.tty IS s.tty OR (p.tty = 'ssh' AND s.tty GLOB 'pts/*')) END
+        ELSE p.host = coalesce(s.host, '') AND (p.tty IS s.tty OR (p.tty = 'ssh' AND (s.tty GLOB 'pts/*' OR s.tty = 'ssh:notty'))) END
     ORDER BY b.place, p.login, p.id"""  # noqa: S608 - numbers of ours
 
 _CLAIMED = "UPDATE temp.batch SET how = 'recognised', id = claim.id, login = claim.login FROM temp.claim WHERE claim.place = batch.place"
@@ -172,9 +174,10 @@ class Counts:
 class Staging:
     """The temporary tables; made anew for each import, gone with the connection."""
 
-    def __init__(self, log: Log, *, dry: bool = False) -> None:
+    def __init__(self, log: Log, *, dry: bool = False, failed: bool = False) -> None:
         """Make the tables; for a ``dry`` import those of the file as well that it lacks."""
         self._log = log
+        self._within = FAILED_WITHIN if failed else SESSION_WITHIN
         for statement in ("PRAGMA temp_store = FILE", "PRAGMA temp.journal_mode = MEMORY", "PRAGMA temp.cache_size = -8000", *_TABLES.split(";")):
             log.query(statement)
         if dry:
@@ -293,7 +296,7 @@ class Staging:
         if newest > self._looked:
             self._look(newest)
         if self._is_crowded:
-            ask(_CLAIM)
+            ask(_CLAIM, (self._within,))
             ask(_CLAIMED)
         if self._has_databases:
             ask(_TWINS)

@@ -45,10 +45,10 @@ class Addresses:
         if not host or (host.startswith(b":") and not host.startswith(b"::")):
             return NO_ADDRESS
         name = host.decode("utf-8", "surrogateescape")
-        literal = _literal(name)
+        numeral = literal(name)
         if self._names:
-            return self._bounded(_name_of, literal).encode("utf-8", "surrogateescape") if literal else host
-        return (literal or self._bounded(_address_of, name)).encode("utf-8", "surrogateescape")
+            return self._bounded(_name_of, numeral).encode("utf-8", "surrogateescape") if numeral else host
+        return (numeral or self._bounded(_address_of, name)).encode("utf-8", "surrogateescape")
 
     def _bounded(self, question: _Question, host: str) -> str:
         if self._left <= 0:
@@ -83,7 +83,7 @@ def numeric(raw: bytes) -> bytes:
     return (socket.inet_ntop(socket.AF_INET6, raw) if any(raw[4:]) else socket.inet_ntop(socket.AF_INET, raw[:4])).encode()
 
 
-def _literal(host: str) -> str:
+def literal(host: str) -> str:
     """Return an address in its usual form (an IPv4 address mapped into IPv6 as IPv4), or "" when ``host`` is none."""
     try:
         address = ipaddress.ip_address(host)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from wtmpdb.entry import Line
 
-_TIME = {SHORT: lambda second: times.full(second)[:16], FULL: times.full, ISO: times.iso}
+TIME = {SHORT: lambda second: times.full(second)[:16], FULL: times.full, ISO: times.iso}
 
 
 def object_lines(chunks: Iterable[list[Line]], time_format: str) -> Iterator[bytes]:
@@ -25,16 +25,17 @@ def object_lines(chunks: Iterable[list[Line]], time_format: str) -> Iterator[byt
         yield "".join(dumps(_object(line, time_format)) + "\n" for line in chunk).encode()
 
 
-def document(chunks: Iterable[list[Line]], time_format: str, begins: int) -> Iterator[bytes]:
-    """Yield the pieces of one document ``{"entries": […], "start": …}``; ``begins`` is the time of the oldest row in µs."""
+def document(chunks: Iterable[list[Line]], time_format: str, begins: int, **more: int) -> Iterator[bytes]:
+    """Yield the pieces of one document ``{"entries": […], "start": …, **more}``; ``begins`` is the time of the oldest row in µs."""
     yield b'{"entries": ['
     before = "\n"
     for chunk in chunks:
         for line in chunk:
             yield f"{before}  {dumps(_object(line, time_format))}".encode()
             before = ",\n"
-    start = dumps(_TIME.get(time_format, times.iso)(begins // SECOND))
-    yield f'\n], "start": {start}}}\n'.encode()
+    start = dumps(TIME.get(time_format, times.iso)(begins // SECOND))
+    rest = "".join(f', "{name}": {number}' for name, number in more.items())
+    yield f'\n], "start": {start}{rest}}}\n'.encode()
 
 
 def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
@@ -47,7 +48,7 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
         "service": text_of(service),
     }
     if time_format != NOTIME:
-        shown["login"] = _TIME[time_format](login // SECOND)
+        shown["login"] = TIME[time_format](login // SECOND)
         shown["logout"] = _logout(how, end, time_format)
     if end is not None:
         shown["length"] = times.length(end // SECOND - login // SECOND).strip(" ()")
@@ -58,7 +59,7 @@ def _object(line: Line, time_format: str) -> dict[str, str | int | None]:
 
 def _logout(how: int, end: int | None, time_format: str) -> str:
     if how in (End.LOGOUT, End.CLOCK):
-        return "" if end is None else _TIME[time_format](end // SECOND)
+        return "" if end is None else TIME[time_format](end // SECOND)
     if how in (End.STILL, End.UNKNOWN, End.RUNNING):
         return "still running" if how == End.RUNNING else "still logged in"
     return "gone - no logout" if end is None else End.WORDS[how]

@@ -16,8 +16,9 @@ from wtmpdb.errors import LogError, WtmpdbError, complain
 from wtmpdb.log import DATABASE
 from wtmpdb.migration import bring_up_to_date, version
 from wtmpdb.recorder.drain import drain
+from wtmpdb.recorder.failures import Failures
 from wtmpdb.recorder.systemd import handed_over
-from wtmpdb.spool import SPOOL, BusyError, SpoolError
+from wtmpdb.spool import SPOOL, BusyError, SpoolError, waiting
 
 IDLE = 5.0
 """Seconds without a poke after which the service ends."""
@@ -37,27 +38,35 @@ _MOST_POKES = 1000  # at a time: who sends without end holds up nobody
 def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE, retry: float = RETRY) -> int:
     """Drain until nothing has come for a while; return an exit code."""
     sockets = pokes()
-    failures = 0
+    failed_logins = Failures(spool)
+    tries, is_first = 0, True
     settle_version(database)
     while True:
         for fd in sockets:
             quiet(fd)
         try:
-            drained = drain(database, spool, wait=RETRY)
+            if is_first or waiting(spool):
+                _take(database, spool)
         except WtmpdbError as error:
             if isinstance(error, SpoolError) and not isinstance(error, BusyError):
                 raise  # a spool that is not there, or not ours, will not be there in a moment
-            failures += 1
+            tries += 1
             complain(f"wtmpdb recorder: {error}", error.hint)
-            if failures == TRIES:
+            failed_logins.look()
+            if tries == TRIES:
                 return 1
             time.sleep(retry)
             continue
-        failures = 0
-        if drained.known or drained.broken or drained.unmatched:
-            complain(f"wtmpdb recorder: {drained}")
-        if not select.select(sockets, [], [], idle)[0]:
+        tries, is_first = 0, False
+        pause = failed_logins.look()
+        if not select.select(sockets, [], [], idle if pause is None else pause)[0] and pause is None:
             return 0
+
+
+def _take(database: str | None, spool: str) -> None:
+    drained = drain(database, spool, wait=RETRY)
+    if drained.known or drained.broken or drained.unmatched:
+        complain(f"wtmpdb recorder: {drained}")
 
 
 def settle_version(database: str | None = None) -> None:
