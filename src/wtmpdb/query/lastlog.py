@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # By the index on user and login one row is touched for each account, however long the history.
 _NEWEST = (
     select(wtmp.c.Login, wtmp.c.TTY, wtmp.c.RemoteHost, wtmp.c.Service)
-    .where(wtmp.c.User == bindparam("user"), wtmp.c.Type == EntryType.USER_PROCESS, wtmp.c.Login > 0)
+    .where(wtmp.c.User == bindparam("user"), wtmp.c.Type == EntryType.USER_PROCESS, wtmp.c.Login.between(1, 2**63 - 1))  # text is above all numbers
     .order_by(wtmp.c.Login.desc(), wtmp.c.ID.desc())
     .limit(1)
 )

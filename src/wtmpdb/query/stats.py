@@ -280,8 +280,9 @@ def _failures(database: Database, wishes: Wishes, found: Picture) -> None:
             if wish is not None:
                 statement = statement.where(column.in_(forms(wish)))
         for first, host, number in database.all(statement, wishes.bounds):
-            quarters[first // QUARTER] += number
-            _add(found.failed_hosts, host, number)
+            attempts = as_time(number) or 0  # the file may be damaged
+            quarters[(as_time(first) or 0) // QUARTER] += attempts
+            _add(found.failed_hosts, host, attempts)
 
 
 def _add(counts: Counter[str], stored: object, number: int) -> None:
