@@ -147,6 +147,18 @@ def test_backslash_as_c_stores_it(run: Run, world: Path, monkeypatch: pytest.Mon
             assert [(one["user"], one["login_usec"]) for one in found] == [("EX\\ann", NOON + HOUR)]
 
 
+@pytest.mark.parametrize(("others", "said"), [("own", "wtmpdb lastlog: the history is private: only your own sessions are told\n"), ("all", "")])
+def test_private(run: Run, world: Path, monkeypatch: pytest.MonkeyPatch, others: str, said: str) -> None:
+    """To whom the recorder shows own sessions only it is said that "never logged in" may not be so of others."""
+
+    class Shown(Log):
+        """What stands for a history that may not be read."""
+
+    monkeypatch.setattr("wtmpdb.home.history", lambda: Shown.read(str(world / "wtmp.db")))
+    (world / "private").write_text(f"{others}\n")
+    assert run() == (0, SHOWN, said)
+
+
 class TestFailures:
     @pytest.fixture
     def btmp(self, world: Path) -> Path:

@@ -11,7 +11,7 @@ from time import localtime
 from typing import TYPE_CHECKING
 
 from wtmpdb import home, log
-from wtmpdb.cli.asking import failed_logins, failures_option
+from wtmpdb.cli.asking import failed_logins, failures_option, tell_of_privacy
 from wtmpdb.entry import SECOND, now
 from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.legacy.lastlog import LASTLOG, LASTLOG2, is_database, last_logins
@@ -91,6 +91,7 @@ def _of_machine(wishes: Namespace, program: str) -> tuple[list[Account], bool]:
     accounts = _accounts(wishes.user)
     with home.history() as history, Database.of(history, newest=True) as database:
         lastlog.last_logins(database, accounts)
+        tell_of_privacy(history, program)
     for path in (LASTLOG, LASTLOG2):
         try:
             if os.access(path, os.R_OK):

@@ -10,7 +10,7 @@ from json import dumps
 from typing import TYPE_CHECKING
 
 from wtmpdb import home, log
-from wtmpdb.cli.asking import failed_logins, failures_option
+from wtmpdb.cli.asking import failed_logins, failures_option, tell_of_privacy
 from wtmpdb.cli.moments import joined, since, until
 from wtmpdb.entry import SECOND
 from wtmpdb.listing import times
@@ -93,6 +93,7 @@ def _asked(wishes: Namespace, wanted: Wishes, program: str) -> Picture:
     failed = failed_logins(wishes.failed, program) if at_home or wishes.failed is not None else None
     try:
         with home.history() if at_home else log.Log.read(wishes.file) as history, Database.of(history) as database:
+            tell_of_privacy(history, program)
             return picture(database, wanted, failed=failed, at_home=at_home)
     finally:
         if failed:
