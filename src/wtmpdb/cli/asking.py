@@ -35,6 +35,6 @@ def failed_logins(path: str | None, program: str) -> Database | None:
 
 
 def tell_of_privacy(history: log.Log, program: str) -> None:
-    """Say on stderr when the recorder shows only a part of a history: who is not told of has not been away for that."""
+    """Say on stderr when the recorder shows only a part of a history: whom it does not tell of may have logged in all the same."""
     if type(history) is not log.Log and for_others(history.path) != ALL:
         complain(f"{program}: the history is private: only your own sessions are told")
