@@ -157,7 +157,10 @@ def test_terminal_below(system: System, between: int, *, seen: bool) -> None:
 
 def test_title(system: System) -> None:
     """A process is called by what it calls itself; one that is not there by nothing."""
-    with subprocess.Popen([sys.executable, "-c", "input()", "sshd: alice@notty "], stdin=subprocess.PIPE) as process:
+    code = "print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, "sshd: alice@notty "], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()  # now it is that program
         assert system.title(process.pid).endswith(b"\0sshd: alice@notty")
         process.kill()
     assert system.title(2**31 - 1) == b""
