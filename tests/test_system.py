@@ -179,7 +179,9 @@ def test_terminal_of_somebody_else(system: System) -> None:
     place = Path(tempfile.mkdtemp())
     place.chmod(0o755)
     command = [sys.executable, "-c", HOSTILE, str(place), number]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         assert process.stdout
         assert process.stderr
         if process.stdout.readline().strip() != "has it":

@@ -94,8 +94,8 @@ class System:
 
         Only so far below as the shell of an ssh session is: sshd's monitor, which opens the session, has a child that has the shell.
 
-        The number of a terminal says nothing by itself: in a user namespace anybody has terminals with the numbers of other people's. So the device of
-        that number must belong to the user of the process, or of its parent: a sudo in place of a shell is root's, its terminal is not.
+        The number of a terminal says nothing by itself: in a user namespace anybody has terminals with the numbers of other people's. So the device
+        of that number must belong to the user of the process, or of its parent: a sudo in place of a shell is root's, its terminal is not.
         """
         pids = [(pid, 0)]
         for _ in range(_SHELL_BELOW + 1):
@@ -163,7 +163,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _real_user(pid: int) -> int | None:
-    """Return the real uid of a process, which no program with the setuid bit changes by being started (proc(5), status); None when it cannot be seen."""
+    """Return the real uid of a process, which a setuid bit does not change (proc(5), status), or None when it cannot be seen."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             return int(file.read(4096).partition(b"\nUid:\t")[2].split()[0])

@@ -134,6 +134,23 @@ def test_counts_of_a_day_are_bounded(world: World, monkeypatch: pytest.MonkeyPat
     assert world.total() == 100
 
 
+def test_the_file_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file that has become large hardly grows: attempts are only counted, of few hosts a day, and the log says why; none is lost."""
+    world.take()
+    post(world.spool, failed("first"))
+    world.take()
+    size = world.database.stat().st_size
+    monkeypatch.setattr(module, "LARGEST_FILE", size)
+    for day in range(5):
+        post(world.spool, *(failed("x" * 250, NOON + day * DAY + number, host=f"{number}." + "h" * 200) for number in range(500)))
+        world.take()
+    assert len(table(world.database)) == 1
+    assert len(world.counted()) == 5 * (module.FEW_KEYS + 1)
+    assert world.total() == 2501
+    assert world.database.stat().st_size < size + 5 * module.FEW_KEYS * 1500
+    assert "btmp.db is too large to list failed logins: 500 of 2024-03-01 are only counted" in capfd.readouterr().err
+
+
 def test_what_the_module_only_counted(world: World) -> None:
     """The bytes that the module appended while too many letters waited are added to the day's number, once, and their file goes."""
     (world.spool / "uncounted").write_bytes(b"." * 77)

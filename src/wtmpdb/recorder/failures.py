@@ -42,6 +42,12 @@ MOST_ROWS = 100_000
 MOST_KEYS = 10_000
 """So many hosts, users and services are told apart of what is counted in a day; the rest is counted together."""
 
+LARGEST_FILE = 512 << 20
+"""So many bytes the file may have, which are millions of attempts; then all are only counted: a long attack must not fill a disk either."""
+
+FEW_KEYS = 100
+"""So many hosts, users and services are told apart in a day while the file is that large."""
+
 BATCH = 500
 """How many letters go into one transaction."""
 
@@ -224,6 +230,7 @@ class _Keeper:
         self._rows_of_day = 0
         self._hosts: dict[str, int] = {}
         self._users: dict[tuple[str, str], int] = {}
+        self._is_large = False
         log.at_once(self._make_tables)
         self._known = {name.decode() for (name,) in log.query("SELECT letter FROM taken")}
 
@@ -234,6 +241,8 @@ class _Keeper:
     def write(self, events: list[Event], is_there: Callable[[str], bool]) -> None:
         """Write attempts, all in one transaction; ``is_there`` tells of a letter that was taken before whether it has still to be known."""
         new = [event for event in events if event.id not in self._known]
+        pages, free, size = (self._log.query(f"PRAGMA {what}")[0][0] for what in ("page_count", "freelist_count", "page_size"))
+        self._is_large = (pages - free) * size >= LARGEST_FILE
         rows: list[Event] = []
         counts: dict[Key, list[int]] = {}
         for event in new:
@@ -274,7 +283,8 @@ class _Keeper:
         """Tell whether an attempt becomes a row, and count on that it does."""
         host = event.host or ""
         self._look_at(event.time)
-        if self._rows_of_day >= MOST_ROWS or self._hosts.get(host, 0) >= PER_HOST or self._users.get((host, event.user), 0) >= PER_USER:
+        is_too_much = self._hosts.get(host, 0) >= PER_HOST or self._users.get((host, event.user), 0) >= PER_USER
+        if is_too_much or self._is_large or self._rows_of_day >= MOST_ROWS:
             return False
         self._rows_of_day += 1
         self._hosts[host] = self._hosts.get(host, 0) + 1
@@ -306,9 +316,11 @@ class _Keeper:
 
     def _count(self, day: int, counts: dict[Key, list[int]]) -> None:
         before, keys = self._log.query("SELECT coalesce(sum(number), 0), count(*) FROM counted WHERE day = ?", (day,))[0]
+        most = FEW_KEYS if self._is_large else MOST_KEYS
         for key, (number, first, last) in counts.items():
-            keys += self._add(key if keys < MOST_KEYS or self._is_counted(key) else (day, "", "", ""), number, first, last)
-        _tell(day, before, before + sum(number for number, _, _ in counts.values()))
+            keys += self._add(key if keys < most or self._is_counted(key) else (day, "", "", ""), number, first, last)
+        why = f"{self._log.path} is too large to list failed logins" if self._is_large else "failed logins come too fast"
+        _tell(why, day, before, before + sum(number for number, _, _ in counts.values()))
 
     def _is_counted(self, key: Key) -> bool:
         return bool(self._log.query("SELECT 1 FROM counted WHERE (day, host, user, service) = (?, ?, ?, ?)", key))
@@ -334,10 +346,10 @@ def _span(number: int, length: int) -> tuple[int, int]:
     return number * length, min((number + 1) * length - 1, _LARGEST)
 
 
-def _tell(day: int, before: int, after: int) -> None:
+def _tell(why: str, day: int, before: int, after: int) -> None:
     """Say that attempts are only counted when there are ten times as many as when it was said last: an attack must not fill the log either."""
     if not before or len(str(before)) < len(str(after)):
         from time import gmtime, strftime  # noqa: PLC0415 - seldom
 
         date = strftime("%Y-%m-%d", gmtime(day // SECOND))
-        complain(f"wtmpdb recorder: failed logins come too fast: {after:,} of {date} are only counted", "wtmpdb lastb --by host")
+        complain(f"wtmpdb recorder: {why}: {after:,} of {date} are only counted", "wtmpdb lastb --by host")
