@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The recorder's pulse: a file that tells everybody how many letters wait, and by its age when a recorder has looked.
 
-Only root may see the spool, so that metrics, which are gathered by somebody else, could not tell of a recorder that takes nothing any more. One that has
-ended, or hangs, tells nothing: then the file grows old.
+Only root may see the spool, so that metrics, which are gathered by somebody else, could not tell of a recorder that takes nothing any more. One
+that has ended, or hangs, tells nothing: then the file grows old.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def beat(spool: str) -> None:
 
 
 def felt() -> tuple[int, int] | None:
-    """Return how many letters waited, and when a recorder looked (µs since the epoch): (0, 0) when none has since the boot; None if nobody can say."""
+    """Return how many letters waited, and when a recorder looked (µs since the epoch): (0, 0) when none has since the boot; None: unknown."""
     try:
         with open(PULSE, "rb") as file:
             return int(file.read(20)), os.fstat(file.fileno()).st_mtime_ns // 1000
