@@ -151,7 +151,7 @@ def test_missing_directories(path: Path, tmp_path: Path) -> None:
 
 
 def test_rescue(path: Path) -> None:
-    """What a killed writer left in tmp/ is taken up: whole letters become letters, halves go away; what is fresh or of one who lives is left alone."""
+    """What a killed writer left in tmp/ is taken up: whole letters become letters, halves go away; what is fresh or of who lives is left alone."""
     dead, alive = (f"{NOON:020}.{pid:010}" for pid in (2**31 - 1, os.getpid()))
     whole, half, slow, fresh = opened(id=f"{dead}.1.a"), opened(id=f"{dead}.2.a"), opened(id=f"{alive}.1.a"), opened()
     for event, letter in ((whole, whole.encode()), (half, half.encode()[:50]), (slow, slow.encode()[:50]), (fresh, fresh.encode())):
