@@ -217,7 +217,7 @@ class TestBounds:
         assert [str(error) for error in said] == ["a request was not answered: TypeError(\"'NoneType' object is not callable\")"]
 
     def test_slow_clients(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As many clients as there are connections, each sending a byte now and then, hold up nobody: the oldest makes room; the others end in time."""
+        """As many clients as there are connections, each sending a byte now and then, hold up nobody: the oldest makes room, the rest end in time."""
         monkeypatch.setattr(web, "SECONDS", 1.0)
         with serving(site) as port:
             slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(web.CONNECTIONS)]
