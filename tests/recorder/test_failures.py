@@ -91,6 +91,16 @@ def test_a_host_that_is_too_fast(world: World) -> None:
     assert world.counted() == [(TODAY, "192.0.2.7", "", "sshd", 100 - PER_HOST, NOON + PER_HOST, NOON + 99)]
 
 
+@pytest.mark.parametrize(("host", "listed"), [("2001:db8:1:2::{:x}", PER_HOST), ("2001:db8:1:{:x}::1", 30), ("::ffff:192.0.2.{}", 30), (":x{}", 30)])
+def test_a_network_of_one_customer(world: World, host: str, listed: int) -> None:
+    """The addresses of an IPv6 network of 64 bits have one rate together, also from one time to the next; others one each."""
+    for first in (0, 15):
+        post(world.spool, *(failed(f"u{number}", NOON + number, host=host.format(number)) for number in range(first, first + 15)))
+        world.take()
+    assert len(table(world.database)) == listed
+    assert world.total() == 30
+
+
 def test_a_user_that_is_tried_too_fast(world: World) -> None:
     """Beyond fewer attempts in a minute those of a host for one user are only counted, by this user."""
     post(world.spool, *(failed("root", NOON + number, service="su", host=None) for number in range(50)))

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     Key = tuple[int, str, str, str]
 
 PER_HOST, PER_USER = 20, 10
-"""So many attempts from a host, and for a user from a host, become rows in a minute of the clock; the rest is only counted."""
+"""So many attempts from a host, and for a user from a host, become rows in a minute of the clock; the rest is only counted. An IPv6 network of 64
+bits, of which each customer has one at least, is one host."""
 
 MOST_ROWS = 100_000
 """So many attempts become rows in a day (UTC); the rest is only counted."""
@@ -42,7 +43,7 @@ MOST_ROWS = 100_000
 MOST_KEYS = 10_000
 """So many hosts, users and services are told apart of what is counted in a day; the rest is counted together."""
 
-LARGEST_FILE = 512 << 20
+LARGEST_FILE = 1 << 30
 """So many bytes the file may have, which are millions of attempts; then all are only counted: a long attack must not fill a disk either."""
 
 FEW_KEYS = 100
@@ -281,14 +282,14 @@ class _Keeper:
 
     def _is_to_be_listed(self, event: Event) -> bool:
         """Tell whether an attempt becomes a row, and count on that it does."""
-        host = event.host or ""
+        source = _source(event.host or "")
         self._look_at(event.time)
-        is_too_much = self._hosts.get(host, 0) >= PER_HOST or self._users.get((host, event.user), 0) >= PER_USER
+        is_too_much = self._hosts.get(source, 0) >= PER_HOST or self._users.get((source, event.user), 0) >= PER_USER
         if is_too_much or self._is_large or self._rows_of_day >= MOST_ROWS:
             return False
         self._rows_of_day += 1
-        self._hosts[host] = self._hosts.get(host, 0) + 1
-        self._users[host, event.user] = self._users.get((host, event.user), 0) + 1
+        self._hosts[source] = self._hosts.get(source, 0) + 1
+        self._users[source, event.user] = self._users.get((source, event.user), 0) + 1
         return True
 
     def _look_at(self, time: int) -> None:
@@ -302,14 +303,14 @@ class _Keeper:
             self._hosts, self._users = {}, {}
             found = self._log.query(f"SELECT coalesce(RemoteHost, ''), User, count(*) {within} GROUP BY 1, 2", _span(self._minute, MINUTE))
             for raw_host, raw_user, number in found:
-                host, user = raw_host.decode(), raw_user.decode()
-                self._hosts[host] = self._hosts.get(host, 0) + number
-                self._users[host, user] = number
+                source, user = _source(raw_host.decode()), raw_user.decode()
+                self._hosts[source] = self._hosts.get(source, 0) + number
+                self._users[source, user] = self._users.get((source, user), 0) + number
 
     def _key(self, event: Event) -> Key:
         """Return what an attempt is counted under: its user, if that is what was too much, or any user of the host."""
         host = event.host or ""
-        user = event.user if self._users.get((host, event.user), 0) >= PER_USER else ""
+        user = event.user if self._users.get((_source(host), event.user), 0) >= PER_USER else ""
         return event.time // DAY * DAY, host, user, event.service or ""
 
     # What is counted
@@ -334,6 +335,19 @@ class _Keeper:
             (*key, number, first, last),
         )
         return is_new
+
+
+def _source(host: str) -> str:
+    """Return what a rate is kept for: a host, or the network of 64 bits of an IPv6 address."""
+    if ":" in host:
+        from _socket import AF_INET6, inet_pton  # noqa: PLC0415 - `socket` itself takes a megabyte
+
+        try:
+            packed = inet_pton(AF_INET6, host.partition("%")[0])
+        except (OSError, ValueError):
+            return host
+        return (packed if packed.startswith(bytes(8)) else packed[:8]).hex()  # an IPv4 address in the form of IPv6 begins with zeros
+    return host
 
 
 def _add(counts: dict[Key, list[int]], key: Key, number: int, time: int) -> None:
