@@ -132,7 +132,7 @@ def test_locked_history(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """While the history is locked a boot cannot be recorded: that is an error, and the key is left all the same."""
     make_file(Path(path), [])
     monkeypatch.setattr("wtmpdb.log.DATABASE", path)
-    monkeypatch.setattr("wtmpdb.log.Log.write.__func__.__kwdefaults__", {"timeout": 0.1})
+    monkeypatch.setattr("wtmpdb.log.Log.write.__func__.__kwdefaults__", {"timeout": 0.1, "private": False})
     with edit(Path(path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LogError, match="locked"):
