@@ -107,6 +107,14 @@ class TestLogins:
         with Log.read(path) as log:
             assert live.sessions(log, Machine(processes={50: 1}, logins=[login("9", USER="root", CLASS="background", LEADER="50")])) == []
 
+    def test_background_that_is_only_said(self, tmp_path: Path) -> None:
+        """The id of a session in the background, which a user may have put into PAM's environment, does not hide another process."""
+        path = history(tmp_path, opened(session="9", pid=51, start=1))
+        machine = Machine(processes={50: 1, 51: 1}, logins=[login("9", USER="alice", CLASS="background", LEADER="50")])
+        with Log.read(path) as log:
+            (one,) = live.sessions(log, machine)
+        assert (one.user, one.pid, one.kind) == (b"alice", 51, None)
+
 
 def test_rows_of_c(tmp_path: Path) -> None:
     """Of rows that tell no process the newest on a terminal counts, where there is that terminal; where there is none to look at, each does."""

@@ -151,15 +151,16 @@ def test_missing_directories(path: Path, tmp_path: Path) -> None:
 
 
 def test_rescue(path: Path) -> None:
-    """What a killed writer left in tmp/ is taken up: whole letters become letters, halves go away, fresh ones are left alone."""
-    whole, half, fresh = opened(), opened(), opened()
-    for event, letter in ((whole, whole.encode()), (half, half.encode()[:50]), (fresh, fresh.encode())):
+    """What a killed writer left in tmp/ is taken up: whole letters become letters, halves go away; what is fresh or of who lives is left alone."""
+    dead, alive = (f"{NOON:020}.{pid:010}" for pid in (2**31 - 1, os.getpid()))
+    whole, half, slow, fresh = opened(id=f"{dead}.1.a"), opened(id=f"{dead}.2.a"), opened(id=f"{alive}.1.a"), opened()
+    for event, letter in ((whole, whole.encode()), (half, half.encode()[:50]), (slow, slow.encode()[:50]), (fresh, fresh.encode())):
         (path / "tmp" / event.id).write_bytes(letter)
-    for event in (whole, half):
+    for event in (whole, half, slow):
         os.utime(path / "tmp" / event.id, (time.time() - 1000,) * 2)
     (path / "tmp" / "directory").mkdir()
     os.utime(path / "tmp" / "directory", (0, 0))
     with Spool(str(path), owner=ME) as spool:
         spool.rescue()
         assert spool.names() == [whole.id]
-    assert sorted(os.listdir(path / "tmp")) == sorted([fresh.id, "directory"])
+    assert sorted(os.listdir(path / "tmp")) == sorted([fresh.id, slow.id, "directory"])

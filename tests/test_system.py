@@ -8,6 +8,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -164,6 +165,58 @@ def test_title(system: System) -> None:
         assert system.title(process.pid).endswith(b"\0sshd: alice@notty")
         process.kill()
     assert system.title(2**31 - 1) == b""
+
+
+# A user namespace lets anybody mount a devpts of his own, in which the numbers of terminals begin with 0 again.
+HOSTILE = """
+import ctypes, fcntl, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+libc.prctl(4, 1, 0, 0, 0)  # or /proc/self/uid_map would be root's
+if libc.unshare(0x10020000):
+    sys.exit("no user namespace: " + os.strerror(ctypes.get_errno()))
+for name, text in (("setgroups", "deny"), ("uid_map", "0 65534 1"), ("gid_map", "0 65534 1")):
+    with open(f"/proc/self/{name}", "w") as file:
+        file.write(text)
+place = sys.argv[1].encode()
+if libc.mount(b"devpts", place, b"devpts", 0, b"newinstance,ptmxmode=0666"):
+    sys.exit("no devpts: " + os.strerror(ctypes.get_errno()))
+master = os.open(place + b"/ptmx", os.O_RDWR | os.O_NOCTTY)
+while True:  # the first one that somebody else has, too
+    libc.unlockpt(master)
+    number = int.from_bytes(fcntl.ioctl(master, 0x80045430, bytes(4)), "little")
+    if number == int(sys.argv[2]):
+        break
+    master = os.open(place + b"/ptmx", os.O_RDWR | os.O_NOCTTY)
+os.open(place + b"/%d" % number, os.O_RDWR)
+print("has it", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="has to become another user")
+def test_terminal_of_somebody_else(system: System) -> None:
+    """A terminal that a user has made in a namespace of his own is not taken for that of somebody else which has the same number."""
+    master, slave = os.openpty()
+    number = os.ttyname(slave).removeprefix("/dev/pts/")
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    command = [sys.executable, "-c", HOSTILE, str(place), number]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        if process.stdout.readline().strip() != "has it":
+            pytest.skip(process.stderr.read().strip().splitlines()[-1])
+        assert int(module._stat(process.pid)[7]) == 136 << 8 | int(number)
+        found = system.terminal(process.pid)
+        process.kill()
+    os.close(master)
+    os.close(slave)
+    place.rmdir()
+    assert found is None
 
 
 def test_use_of_a_terminal(system: System) -> None:

@@ -119,7 +119,11 @@ def _with_logins(found: list[Session], system: System) -> list[Session]:
         if login is None:
             if not _is_of(session, ended):
                 on.append(session)
-        elif login.is_of_a_person:
+        elif not login.is_of_a_person:
+            # The id is of PAM's environment, which pam_env may fill from a file of the user: it hides nobody.
+            if login.leader != session.pid:
+                on.append(session)
+        else:
             on.append(_joined(session, login))
             if login.user == session.user or login.leader == session.pid:  # else it is a su within it
                 known.add(login.id)

@@ -198,7 +198,7 @@ class Spool:
         """Take up what writers that were killed left in tmp/: a whole letter goes to new/, half a letter goes away."""
         before = time() - _ABANDONED
         with os.scandir(self._tmp) as letters:
-            old = [letter.name for letter in islice(letters, MOST_NAMES) if self._written(letter) < before]
+            old = [letter.name for letter in islice(letters, MOST_NAMES) if self._written(letter) < before and not _writer_lives(letter.name)]
         for name in old:
             try:
                 self._read(self._tmp, name)
@@ -208,3 +208,17 @@ class Spool:
                 pass
             else:
                 os.rename(name, name, src_dir_fd=self._tmp, dst_dir_fd=self._new)
+
+
+def _writer_lives(name: str) -> bool:
+    """Tell whether the process lives that is named in the name of a letter: after the clock has jumped, the letter's age says nothing."""
+    pid = f"{name}.".split(".")[1]
+    if not pid.isascii() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -90,15 +90,21 @@ class System:
         """Return the pseudo terminal, as ``pts/0``, of a process or of the nearest below it, or None where none of them has one.
 
         Only so far below as the shell of an ssh session is: sshd's monitor, which opens the session, has a child that has the shell.
+
+        The number of a terminal says nothing by itself: in a user namespace anybody has terminals with the numbers of other people's. So the device
+        of that number must belong to the user of the process, or of its parent: a sudo in place of a shell is root's, its terminal is not.
         """
-        pids = [pid]
+        pids = [(pid, 0)]
         for _ in range(_SHELL_BELOW + 1):
-            for one in pids:
+            for one, parent in pids:
                 fields = _stat(one)
                 device = int(fields[_TTY]) if fields else 0
                 if device >> 8 & 0xFFF == _PTS_MAJOR:
-                    return b"pts/%d" % (device & 0xFF | device >> 12 & 0xFFF00)
-            pids = [child for one in pids for child in _children(one)][:_MOST_CHILDREN]
+                    tty = b"pts/%d" % (device & 0xFF | device >> 12 & 0xFFF00)
+                    owner = self.tty_owner(tty)
+                    if owner is not None and (owner == _real_user(one) or (parent and owner == _real_user(parent))):
+                        return tty
+            pids = [(child, one if one != pid else 0) for one, _ in pids for child in _children(one)][:_MOST_CHILDREN]
         return None
 
     def title(self, pid: int) -> bytes:
@@ -163,6 +169,15 @@ def _children(pid: int) -> list[int]:
             return [int(word) for word in file.read(4096).split()[:_MOST_CHILDREN]]
     except (OSError, ValueError):
         return []
+
+
+def _real_user(pid: int) -> int | None:
+    """Return the real uid of a process, which a setuid bit does not change (proc(5), status), or None when it cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return int(file.read(4096).partition(b"\nUid:\t")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _device(tty: bytes) -> os.stat_result | None:

@@ -15,9 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from support import BOOT_KEY, C_TABLE, HOUR, NOON, SECOND, Machine, closed, edit, make_file, opened
 from wtmpdb.entry import now
+from wtmpdb.exporter import sources
 from wtmpdb.exporter.collector import Sessions, Wishes
 from wtmpdb.exporter.sources import Database
 from wtmpdb.log import Log
+from wtmpdb.recorder import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +82,18 @@ class TestValues:
         (history.parent / "spool" / "new").mkdir(parents=True)
         (history.parent / "spool" / "new" / "letter").touch()
         assert expose(source)["spool_letters"] == 1
+
+    def test_pulse_of_the_recorder(self, history: Path, machine: Machine, expose: Expose, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of the history of this machine the recorder's pulse tells what waits in a spool that may not be seen, and when a recorder looked."""
+        monkeypatch.setattr(pulse, "PULSE", str(history.parent / "recorder"))
+        assert "recorder_last_look_timestamp_seconds" not in expose(collector(history, machine))
+        monkeypatch.setattr(sources, "DATABASE", str(history))
+        assert expose(collector(history, machine))["recorder_last_look_timestamp_seconds"] == 0
+        (history.parent / "recorder").write_text("3\n")
+        os.utime(history.parent / "recorder", (NOON // SECOND, NOON // SECOND))
+        found = expose(collector(history, machine))
+        assert found["spool_letters"] == 3
+        assert found["recorder_last_look_timestamp_seconds"] == NOON // SECOND
 
     def test_nothing_more_unless_asked(self, history: Path, machine: Machine, expose: Expose) -> None:
         """No user, host or session is named unless that was asked for."""

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support import NOON, Machine, make_file
+from wtmpdb.exporter import sources
 from wtmpdb.exporter.collector import Sessions, Wishes
 from wtmpdb.exporter.metrics import METRICS, PREFIX
 from wtmpdb.exporter.sources import Database
+from wtmpdb.recorder import pulse
 
 if TYPE_CHECKING:
+    import pytest
     from prometheus_client import Metric
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -34,11 +37,13 @@ def test_all_are_described() -> None:
     assert described() == {name: (kind.type, kind.labels, kind.option) for name, kind in METRICS.items()}
 
 
-def test_all_are_exposed(tmp_path: Path) -> None:
+def test_all_are_exposed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each metric that is described comes when everything is asked for and there, with its labels, type and help, and no other comes."""
     path = make_file(tmp_path / "wtmp.db", [(1, "reboot", NOON - 9, None, "~", "6", None), (3, "u", NOON, None, "t", "h", "s")])
     make_file(tmp_path / "btmp.db", [(3, "x", NOON, NOON, "ssh", "h", "sshd")])
     (tmp_path / "spool" / "new").mkdir(parents=True)
+    monkeypatch.setattr(sources, "DATABASE", str(path))
+    monkeypatch.setattr(pulse, "PULSE", str(tmp_path / "recorder"))
     collector = Sessions(Database(str(path), system=Machine()), Wishes(per_user=True, per_host=True, sessions=True))
     found = {_full(metric): metric for metric in collector.collect()}
     assert set(found) == set(METRICS)

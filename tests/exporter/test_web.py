@@ -217,7 +217,7 @@ class TestBounds:
         assert [str(error) for error in said] == ["a request was not answered: TypeError(\"'NoneType' object is not callable\")"]
 
     def test_slow_clients(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-        """As many clients as there are connections, each sending a byte now and then, hold up others only until their time is over."""
+        """As many clients as there are connections, each sending a byte now and then, hold up nobody: the oldest makes room, the rest end in time."""
         monkeypatch.setattr(web, "SECONDS", 1.0)
         with serving(site) as port:
             slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(web.CONNECTIONS)]
@@ -226,8 +226,12 @@ class TestBounds:
                 for connection in slow:
                     connection.sendall(b"GET / HTTP/1.1\r\nX: "[number * 4 : number * 4 + 4])
                 time.sleep(0.2)
+            asked = time.monotonic()
             assert ask(port, "/metrics")[0] == 200
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - asked < 0.5
+            assert slow[0].recv(1) == b""
+            assert slow[-1].recv(1) == b""
+            assert 0.9 < time.monotonic() - begun < 5
             for connection in slow:
                 connection.close()
 
@@ -375,6 +379,16 @@ class TestTls:
             assert curl("--tls-max", "1.1", *trusting)[0] == 0
             assert curl(f"https://localhost:{port}/metrics")[0] == 0
             assert curl(f"http://localhost:{port}/metrics")[0] == 0
+
+    def test_silent_clients(self, site: Site, keys: Path, tmp_path: Path) -> None:
+        """Clients that begin no handshake hold up nobody, however many they are."""
+        with serving(site, self.write(keys, tmp_path), "localhost:0") as port:
+            silent = [socket.create_connection(("localhost", port)) for _ in range(4 * web.CONNECTIONS)]
+            begun = time.monotonic()
+            assert curl("--cacert", str(keys / "ca.pem"), f"https://localhost:{port}/metrics")[0] == 200
+            assert time.monotonic() - begun < 2
+            for connection in silent:
+                connection.close()
 
     def test_versions(self, site: Site, keys: Path, tmp_path: Path) -> None:
         """The versions that are allowed can be bounded."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from support import NOON, make_file, table
 from wtmpdb import shipped
 from wtmpdb.errors import WtmpdbError
 from wtmpdb.installation import found, pam, program
-from wtmpdb.installation.ledger import OPTIONS
+from wtmpdb.installation.ledger import LOCK, OPTIONS, Ledger
 from wtmpdb.log import Log
 
 if TYPE_CHECKING:
@@ -402,12 +403,20 @@ def test_read_only_target(world: World, monkeypatch: pytest.MonkeyPatch, closed:
     assert world.state() == before
 
 
+LOCKING = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_EX)
+print(flush=True)
+sys.stdin.read()
+os.remove(sys.argv[1])
+"""
+
+
 def test_one_setup_at_a_time(world: World) -> None:
     """A setup that meets another one on the same tree changes nothing and says so, and so does undo."""
     world.set_up()
     state = world.state()
-    script = "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", script, str(world.path("/var/lib/wtmpdb"))]
+    command = [sys.executable, "-c", LOCKING, str(world.path("/var/lib/wtmpdb/setup.lock"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
@@ -418,6 +427,22 @@ def test_one_setup_at_a_time(world: World) -> None:
         other.stdin.close()
     assert world.state() == state
     assert world.set_up() == 0
+
+
+def test_locks_of_others(world: World) -> None:
+    """A lock on what anybody can open keeps root from nothing, and nobody else can open what counts."""
+    world.set_up()
+    with world.path("/var/lib/wtmpdb/setup.json").open("rb") as file:
+        directory = os.open(world.path("/var/lib/wtmpdb"), os.O_RDONLY)
+        for fd in (directory, file.fileno()):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        ledger = Ledger(str(world.path("/")))
+        ledger.lock()
+        assert world.path(LOCK).stat().st_mode & 0o777 == 0o600
+        ledger.unlock()
+        assert world.undo() > 0
+        os.close(directory)
+    assert not world.path("/var/lib/wtmpdb").exists()
 
 
 @pytest.mark.parametrize("loose", ["", "lib", "bin/python"])

@@ -91,6 +91,16 @@ def test_a_host_that_is_too_fast(world: World) -> None:
     assert world.counted() == [(TODAY, "192.0.2.7", "", "sshd", 100 - PER_HOST, NOON + PER_HOST, NOON + 99)]
 
 
+@pytest.mark.parametrize(("host", "listed"), [("2001:db8:1:2::{:x}", PER_HOST), ("2001:db8:1:{:x}::1", 30), ("::ffff:192.0.2.{}", 30), (":x{}", 30)])
+def test_a_network_of_one_customer(world: World, host: str, listed: int) -> None:
+    """The addresses of an IPv6 network of 64 bits have one rate together, also from one time to the next; others one each."""
+    for first in (0, 15):
+        post(world.spool, *(failed(f"u{number}", NOON + number, host=host.format(number)) for number in range(first, first + 15)))
+        world.take()
+    assert len(table(world.database)) == listed
+    assert world.total() == 30
+
+
 def test_a_user_that_is_tried_too_fast(world: World) -> None:
     """Beyond fewer attempts in a minute those of a host for one user are only counted, by this user."""
     post(world.spool, *(failed("root", NOON + number, service="su", host=None) for number in range(50)))
@@ -132,6 +142,23 @@ def test_counts_of_a_day_are_bounded(world: World, monkeypatch: pytest.MonkeyPat
     assert len(world.counted()) == 6
     assert (TODAY, "", "", "") in [row[:4] for row in world.counted()]
     assert world.total() == 100
+
+
+def test_the_file_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file that has become large hardly grows: attempts are only counted, of few hosts a day, and the log says why; none is lost."""
+    world.take()
+    post(world.spool, failed("first"))
+    world.take()
+    size = world.database.stat().st_size
+    monkeypatch.setattr(module, "LARGEST_FILE", size)
+    for day in range(5):
+        post(world.spool, *(failed("x" * 250, NOON + day * DAY + number, host=f"{number}." + "h" * 200) for number in range(500)))
+        world.take()
+    assert len(table(world.database)) == 1
+    assert len(world.counted()) == 5 * (module.FEW_KEYS + 1)
+    assert world.total() == 2501
+    assert world.database.stat().st_size < size + 5 * module.FEW_KEYS * 1500
+    assert "btmp.db is too large to list failed logins: 500 of 2024-03-01 are only counted" in capfd.readouterr().err
 
 
 def test_what_the_module_only_counted(world: World) -> None:

@@ -286,6 +286,28 @@ def test_read_only(resident: Resident, tmp_path: Path) -> None:
         subprocess.run(["umount", place], check=True)
 
 
+def test_read_only_spool(resident: Resident, tmp_path: Path) -> None:
+    """A spool from which nothing can be taken away does not end the recorder: it says so once, and each letter becomes one row all the same."""
+    place = tmp_path / "place"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        resident.spool = make_spool(place / "spool")
+        resident.start()
+        post(resident.spool, opened("alice"))
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        resident.poke()
+        assert wait(lambda: "Read-only file system: letters wait" in resident.said())
+        subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+        resident.post("bob")
+        assert wait(lambda: resident.users() == ["alice", "bob"] and not os.listdir(resident.spool / "new"))
+        assert resident.end() == 0
+    finally:
+        resident.close()
+        subprocess.run(["umount", place], check=True)
+
+
 def test_stopped_and_continued(resident: Resident) -> None:
     """Stopped for a while and continued it takes what has come meanwhile."""
     resident.start()

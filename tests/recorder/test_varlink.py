@@ -437,10 +437,24 @@ def test_ten_thousand_connections(speaking: Speaking) -> None:
 
 
 def test_many_users(speaking: Speaking) -> None:
-    """However many users take all that one may have, the last connections are root's."""
-    clients = [speaking.connect(uid) for uid in range(62_000, 62_008) for _ in range(64)]
+    """However many users take all that one may have, the last connections are root's, and who only sits there makes room for others."""
+    clients = [speaking.connect(uid) for uid in range(62_000, 62_007) for _ in range(64)]
     wait(lambda: speaking.call("Ping") == {"Alive": True})
-    with speaking.connect(63_000) as refused:
+    assert clients[0].call("Ping") == {"Alive": True}
+    assert speaking.call("Ping", 63_000) == {"Alive": True}
+    assert clients[1].is_cut_off()
+    assert clients[0].call("Ping") == {"Alive": True}
+    close_all(clients)
+
+
+def test_many_users_who_ask(still: Speaking) -> None:
+    """Where all connections of others than root are taken by who waits for an answer, the next is turned away; root is answered."""
+    still.start()
+    clients = [still.connect(uid) for uid in range(62_000, 62_007) for _ in range(64)]
+    for client in clients:
+        client.send("ReadAll", more=True)
+    wait(lambda: still.call("Ping") == {"Alive": True})
+    with still.connect(63_000) as refused:
         assert refused.reply()["parameters"]["ErrorMsg"] == "too many connections"
     close_all(clients)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,6 +64,18 @@ def test_service(container: Callable[[str], Container], name: str) -> None:
     machine.run("echo ARGS=--collect.per-user >/etc/default/wtmpdb-exporter; systemctl restart wtmpdb-exporter.service")
     with machine.session("alice", "127.0.0.9"):
         until(lambda: scraped(machine).get('wtmpdb_user_sessions{user="alice"}') == 1, "a session of alice")
+
+    # Letters that nobody can take are told of, though the service may not see them, and so is when a recorder looked last.
+    machine.run("wtmpdb setup --recorder")
+    until(lambda: scraped(machine)["wtmpdb_recorder_last_look_timestamp_seconds"] > time.time() - 60, "the pulse of the recorder")
+    assert scraped(machine)["wtmpdb_spool_letters"] == 0
+    machine.run("systemctl stop wtmpdb-recorder.path wtmpdb-recorder.timer wtmpdb-recorder.socket wtmpdb-recorder.service")
+    stopped = scraped(machine)["wtmpdb_recorder_last_look_timestamp_seconds"]
+    with machine.session("alice", "127.0.0.9"):
+        pass
+    assert scraped(machine)["wtmpdb_recorder_last_look_timestamp_seconds"] == stopped
+    machine.run("wtmpdb setup --no-recorder; wtmpdb recorder --once")
+    assert scraped(machine)["wtmpdb_recorder_last_look_timestamp_seconds"] > stopped
 
     machine.run("wtmpdb setup --no-exporter --no-private")
     assert machine.run(f"ls {UNITS} | grep exporter || :") == ""

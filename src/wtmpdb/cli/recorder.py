@@ -52,6 +52,7 @@ def _once(database: str | None, spool: str, program: str) -> int:
     from wtmpdb.errors import WtmpdbError, complain  # noqa: PLC0415
     from wtmpdb.recorder.drain import drain  # noqa: PLC0415
     from wtmpdb.recorder.failures import Failures  # noqa: PLC0415
+    from wtmpdb.recorder.pulse import beat  # noqa: PLC0415
 
     takes: tuple[Callable[[], object], ...] = (lambda: drain(database, spool, wait=10.0), Failures(spool).take)
     said: list[str] = []
@@ -62,6 +63,7 @@ def _once(database: str | None, spool: str, program: str) -> int:
         except WtmpdbError as error:
             complain(f"{program}: {error}", error.hint)
             code = 1
+    beat(spool)
     if said:
         print(", ".join(filter(None, said)))
     return code

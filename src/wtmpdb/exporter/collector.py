@@ -129,6 +129,7 @@ class Sessions(Collector):
             yield gauge("database_size_bytes", reading.size)
         if reading.waiting is not None:
             yield gauge("spool_letters", reading.waiting)
+        yield from _times("recorder_last_look_timestamp_seconds", reading.looked)
 
     def _of_failures(self, tally: FailedTally) -> Iterable[Metric]:
         sums: dict[tuple[str, ...], float] = {("service", name): count for name, count in self._failing_services.sums(tally.by_service()).items()}

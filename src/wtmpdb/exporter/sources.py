@@ -11,6 +11,7 @@ from wtmpdb.errors import LogError
 from wtmpdb.exporter.failed import FailedTally
 from wtmpdb.exporter.tally import Tally
 from wtmpdb.log import DATABASE, FAILED
+from wtmpdb.recorder import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +24,11 @@ class Reading:
     """What a source told at one scrape.
 
     ``sessions`` are those that are open now, ``booted`` when the machine was started (µs since the epoch). A source that is no history has no
-    ``history``; ``failed`` is None where failed logins are not recorded or may not be read, ``size`` and ``waiting`` likewise.
+    ``history``; ``failed`` is None where failed logins are not recorded or may not be read, ``size`` and ``waiting`` likewise; ``looked`` is
+    when a recorder looked for letters (µs, 0 when none has since the boot), None where nobody can say.
     """
 
-    __slots__ = ("booted", "failed", "history", "sessions", "size", "waiting")
+    __slots__ = ("booted", "failed", "history", "looked", "sessions", "size", "waiting")
 
     def __init__(self, sessions: Sequence[Session], booted: int | None) -> None:
         """Begin with what every source knows."""
@@ -36,6 +38,7 @@ class Reading:
         self.failed: FailedTally | None = None
         self.size: int | None = None
         self.waiting: int | None = None
+        self.looked: int | None = None
 
 
 class Source(Protocol):
@@ -51,6 +54,7 @@ class Database:
     def __init__(self, path: str | None = None, *, system: System | None = None) -> None:
         """Read the history at ``path``, by default that of this machine; the rest is where it is on this machine: beside it."""
         path = path or DATABASE
+        self._is_home = path == DATABASE
         directory = os.path.dirname(os.path.abspath(path))
         self._tally = Tally(path, system)
         self._failed = FailedTally(os.path.join(directory, os.path.basename(FAILED)))
@@ -67,7 +71,9 @@ class Database:
         reading = Reading(tally.sessions, tally.boots()[-1].login if tally.boots() else None)
         reading.history = tally
         reading.size = size
-        reading.waiting = self._waiting()
+        letters, reading.looked = (pulse.felt() if self._is_home else None) or (None, None)
+        waiting = self._waiting()
+        reading.waiting = letters if waiting is None else waiting
         try:
             self._failed.update()
             reading.failed = self._failed

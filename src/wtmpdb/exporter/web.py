@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The web server: a bounded number of connections, each for one request, each with little time and few bytes."""
+"""The web server: a bounded number of connections, each for one request, each with little time and few bytes.
+
+When all are taken, the one whose request has not come for the longest time makes room: who only connects keeps no scrape waiting.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import threading
 import time
 from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
 
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from wtmpdb.exporter.webconfig import Guard
 
 CONNECTIONS = 16
-"""So many are served at once; others wait for the kernel's queue to come to them."""
+"""So many are served at once."""
 
 SECONDS = 10.0
 """So long a request may take to arrive, and as long an answer to be taken."""
@@ -96,6 +100,8 @@ class Server:
         self._slots = threading.Semaphore(CONNECTIONS)
         self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="scrape")
         self._stop, self._stopped = socket.socketpair()
+        self._silent: dict[socket.socket, None] = {}  # those whose request has not come yet, the oldest first
+        self._lock = threading.Lock()
 
     def serve(self) -> None:
         """Serve until `stop` is called."""
@@ -116,7 +122,9 @@ class Server:
         self._stop.send(b".")
 
     def _accept(self, listening: socket.socket) -> None:
-        self._slots.acquire()
+        if not self._slots.acquire(blocking=False):
+            self._make_room()
+            self._slots.acquire()
         try:
             connection, _ = listening.accept()
         except OSError as error:
@@ -124,7 +132,21 @@ class Server:
             if not isinstance(error, BlockingIOError | ConnectionError):
                 time.sleep(0.1)  # no descriptors left, say: the connection waits
             return
+        self._silent[connection] = None
         self._threads.submit(self._talk, connection)
+
+    def _make_room(self) -> None:
+        """Cut off who has been silent for the longest time; their thread sees the end of the connection."""
+        with self._lock:  # none is closed meanwhile, and its descriptor used again
+            if oldest := next(iter(self._silent), None):
+                del self._silent[oldest]
+                with suppress(OSError):
+                    socket.socket.shutdown(oldest, socket.SHUT_RDWR)  # that of SSLSocket would take away what its thread works with
+
+    def heard(self, connection: socket.socket) -> None:
+        """Learn that a request has come."""
+        with self._lock:
+            self._silent.pop(connection, None)
 
     def _talk(self, connection: socket.socket) -> None:
         """Answer one request, whatever comes."""
@@ -133,7 +155,8 @@ class Server:
             guard = self._guard() if self._guard else None
             self._said = ""
             if guard and guard.context:
-                connection = guard.context.wrap_socket(connection, server_side=True)
+                connection = self._wrapped(connection, guard.context)
+                connection.do_handshake()
                 if guard.names and not guard.names & _names(connection):
                     return
             Request(connection, self, guard)
@@ -146,8 +169,18 @@ class Server:
         except Exception as error:  # noqa: BLE001 - a fault of ours: an answer is missing, and nobody would know why
             self._report(WtmpdbError(f"a request was not answered: {error!r}", "please report this"))
         finally:
+            self.heard(connection)
             connection.close()
             self._slots.release()
+
+    def _wrapped(self, connection: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
+        with self._lock:
+            is_wanted = connection in self._silent
+            self._silent.pop(connection, None)
+            wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            if is_wanted:
+                self._silent[wrapped] = None
+        return wrapped
 
 
 class Request(BaseHTTPRequestHandler):
@@ -181,6 +214,7 @@ class Request(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def _answer(self, *, with_body: bool) -> None:
+        self.server.heard(self.connection)
         if not self._is_let_in():
             status, headers, body = 401, {"WWW-Authenticate": 'Basic realm="wtmpdb exporter"', "Content-Type": "text/plain"}, b"Unauthorized\n"
         else:

@@ -91,7 +91,7 @@ def remove(changes: Changes) -> None:
     if os.path.exists(changes.at(journal)) and (os.path.islink(changes.at(DATABASE)) or not os.path.exists(changes.at(DATABASE))):
         changes.remove(journal)  # Debian's upgrade to 13 moves the history to where its sshd writes, without its journal
     if changes.root == "/":
-        for name in ("boot", "poke"):
+        for name in ("boot", "poke", "recorder"):
             if os.path.lexists(f"{RUNTIME}/{name}"):
                 changes.remove(f"{RUNTIME}/{name}")
         changes.remove_directory(RUNTIME)

@@ -17,6 +17,9 @@ from wtmpdb.errors import WtmpdbError
 from wtmpdb.installation.found import inside
 from wtmpdb.installation.places import RECORD, STATE
 
+LOCK = f"{STATE}/setup.lock"
+"""There while a setup runs. Only root can open it: whoever could, could lock it, and so keep root from setting up or undoing."""
+
 OPTIONS = {
     "pam": True,
     "failures": True,
@@ -60,18 +63,26 @@ class Ledger:
 
     def lock(self) -> None:
         """Make sure that no other setup runs on this tree, and go by what the last one wrote; the directory must be there."""
-        self._lock = os.open(inside(self._root, STATE), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        lock = os.open(inside(self._root, LOCK), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_ours = os.fstat(lock).st_nlink == 1  # who had it takes it away at the end
         except BlockingIOError:
-            self.unlock()
-            raise WtmpdbError("another setup is running", "wait for it") from None
+            is_ours = False
+        if not is_ours:
+            os.close(lock)
+            raise WtmpdbError("another setup is running", "wait for it")
+        self._lock = lock
         if os.path.exists(self._path):
             self._read()
 
     def unlock(self) -> None:
         """Let others run."""
         if self._lock is not None:
+            try:
+                os.remove(inside(self._root, LOCK))
+            except FileNotFoundError:
+                pass  # gone with the directory
             os.close(self._lock)
             self._lock = None
 

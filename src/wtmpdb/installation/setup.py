@@ -11,7 +11,7 @@ from wtmpdb.errors import WtmpdbError
 from wtmpdb.installation import c_tool, history, old_files, pam, program, units
 from wtmpdb.installation.changes import Changes
 from wtmpdb.installation.found import has_program, inside, security_directory
-from wtmpdb.installation.ledger import Ledger
+from wtmpdb.installation.ledger import LOCK, Ledger
 from wtmpdb.installation.places import COMPLETIONS, MANUAL, NAMES, PREFIX, PROFILES, PROGRAM, RECORD, SPOOL, STACKS, STATE, TMPFILES, UNITS
 from wtmpdb.log import DATABASE, FAILED
 
@@ -152,7 +152,7 @@ def _remove_rest(changes: Changes, top: str) -> None:
 
 def _holds_nothing(changes: Changes) -> bool:
     """Tell whether nothing but the ledger is in our directory."""
-    own = {os.path.basename(RECORD), f"{os.path.basename(RECORD)}.new"}
+    own = {os.path.basename(RECORD), f"{os.path.basename(RECORD)}.new", os.path.basename(LOCK)}
     return os.path.isdir(changes.at(STATE)) and set(os.listdir(changes.at(STATE))) <= own
 
 

@@ -12,7 +12,7 @@ import os
 from wtmpdb.errors import LogError, complain
 from wtmpdb.event import BrokenLetterError
 from wtmpdb.log import DATABASE, Applied, Log
-from wtmpdb.spool import MOST_NAMES, SPOOL, Spool
+from wtmpdb.spool import MOST_NAMES, SPOOL, Spool, SpoolError
 from wtmpdb.system import System
 
 TYPE_CHECKING = False
@@ -102,16 +102,22 @@ class Drain:
         The spool is locked from the first step to the last, or until the iterator is closed; ``wait`` is how many seconds the drain of another
         process is waited for. Raises SpoolError and LogError; the letters that were not applied then wait for the next pass.
         """
-        with Spool(self.spool, wait=wait, owner=self._owner) as letters:
-            letters.rescue()
-            # Opened even when nothing waits: opening for writing mends a file whose last writer was killed.
-            self.log()
-            boot = self._system.boot_key()
-            while names := letters.names():
-                for start in range(0, len(names), BATCH):
-                    yield self._batch(letters, names[start : start + BATCH], boot)
-                if len(names) < MOST_NAMES:
-                    break
+        try:
+            with Spool(self.spool, wait=wait, owner=self._owner) as letters:
+                yield from self._take_all(letters)
+        except OSError as error:  # of the spool: those of the database are told as LogError
+            raise SpoolError(f"{self.spool}: {error.strerror or error}") from error
+
+    def _take_all(self, letters: Spool) -> Iterator[tuple[list[Event], Drained]]:
+        letters.rescue()
+        # Opened even when nothing waits: opening for writing mends a file whose last writer was killed.
+        self.log()
+        boot = self._system.boot_key()
+        while names := letters.names():
+            for start in range(0, len(names), BATCH):
+                yield self._batch(letters, names[start : start + BATCH], boot)
+            if len(names) < MOST_NAMES:
+                break
 
     def _batch(self, letters: Spool, names: list[str], boot: str) -> tuple[list[Event], Drained]:
         drained = Drained()

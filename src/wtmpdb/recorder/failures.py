@@ -34,13 +34,20 @@ if TYPE_CHECKING:
     Key = tuple[int, str, str, str]
 
 PER_HOST, PER_USER = 20, 10
-"""So many attempts from a host, and for a user from a host, become rows in a minute of the clock; the rest is only counted."""
+"""So many attempts from a host, and for a user from a host, become rows in a minute of the clock; the rest is only counted. An IPv6 network of 64
+bits, of which each customer has one at least, is one host."""
 
 MOST_ROWS = 100_000
 """So many attempts become rows in a day (UTC); the rest is only counted."""
 
 MOST_KEYS = 10_000
 """So many hosts, users and services are told apart of what is counted in a day; the rest is counted together."""
+
+LARGEST_FILE = 1 << 30
+"""So many bytes the file may have, which are millions of attempts; then all are only counted: a long attack must not fill a disk either."""
+
+FEW_KEYS = 100
+"""So many hosts, users and services are told apart in a day while the file is that large."""
 
 BATCH = 500
 """How many letters go into one transaction."""
@@ -224,6 +231,7 @@ class _Keeper:
         self._rows_of_day = 0
         self._hosts: dict[str, int] = {}
         self._users: dict[tuple[str, str], int] = {}
+        self._is_large = False
         log.at_once(self._make_tables)
         self._known = {name.decode() for (name,) in log.query("SELECT letter FROM taken")}
 
@@ -234,6 +242,8 @@ class _Keeper:
     def write(self, events: list[Event], is_there: Callable[[str], bool]) -> None:
         """Write attempts, all in one transaction; ``is_there`` tells of a letter that was taken before whether it has still to be known."""
         new = [event for event in events if event.id not in self._known]
+        pages, free, size = (self._log.query(f"PRAGMA {what}")[0][0] for what in ("page_count", "freelist_count", "page_size"))
+        self._is_large = (pages - free) * size >= LARGEST_FILE
         rows: list[Event] = []
         counts: dict[Key, list[int]] = {}
         for event in new:
@@ -272,13 +282,14 @@ class _Keeper:
 
     def _is_to_be_listed(self, event: Event) -> bool:
         """Tell whether an attempt becomes a row, and count on that it does."""
-        host = event.host or ""
+        source = _source(event.host or "")
         self._look_at(event.time)
-        if self._rows_of_day >= MOST_ROWS or self._hosts.get(host, 0) >= PER_HOST or self._users.get((host, event.user), 0) >= PER_USER:
+        is_too_much = self._hosts.get(source, 0) >= PER_HOST or self._users.get((source, event.user), 0) >= PER_USER
+        if is_too_much or self._is_large or self._rows_of_day >= MOST_ROWS:
             return False
         self._rows_of_day += 1
-        self._hosts[host] = self._hosts.get(host, 0) + 1
-        self._users[host, event.user] = self._users.get((host, event.user), 0) + 1
+        self._hosts[source] = self._hosts.get(source, 0) + 1
+        self._users[source, event.user] = self._users.get((source, event.user), 0) + 1
         return True
 
     def _look_at(self, time: int) -> None:
@@ -292,23 +303,25 @@ class _Keeper:
             self._hosts, self._users = {}, {}
             found = self._log.query(f"SELECT coalesce(RemoteHost, ''), User, count(*) {within} GROUP BY 1, 2", _span(self._minute, MINUTE))
             for raw_host, raw_user, number in found:
-                host, user = raw_host.decode(), raw_user.decode()
-                self._hosts[host] = self._hosts.get(host, 0) + number
-                self._users[host, user] = number
+                source, user = _source(raw_host.decode()), raw_user.decode()
+                self._hosts[source] = self._hosts.get(source, 0) + number
+                self._users[source, user] = self._users.get((source, user), 0) + number
 
     def _key(self, event: Event) -> Key:
         """Return what an attempt is counted under: its user, if that is what was too much, or any user of the host."""
         host = event.host or ""
-        user = event.user if self._users.get((host, event.user), 0) >= PER_USER else ""
+        user = event.user if self._users.get((_source(host), event.user), 0) >= PER_USER else ""
         return event.time // DAY * DAY, host, user, event.service or ""
 
     # What is counted
 
     def _count(self, day: int, counts: dict[Key, list[int]]) -> None:
         before, keys = self._log.query("SELECT coalesce(sum(number), 0), count(*) FROM counted WHERE day = ?", (day,))[0]
+        most = FEW_KEYS if self._is_large else MOST_KEYS
         for key, (number, first, last) in counts.items():
-            keys += self._add(key if keys < MOST_KEYS or self._is_counted(key) else (day, "", "", ""), number, first, last)
-        _tell(day, before, before + sum(number for number, _, _ in counts.values()))
+            keys += self._add(key if keys < most or self._is_counted(key) else (day, "", "", ""), number, first, last)
+        why = f"{self._log.path} is too large to list failed logins" if self._is_large else "failed logins come too fast"
+        _tell(why, day, before, before + sum(number for number, _, _ in counts.values()))
 
     def _is_counted(self, key: Key) -> bool:
         return bool(self._log.query("SELECT 1 FROM counted WHERE (day, host, user, service) = (?, ?, ?, ?)", key))
@@ -324,6 +337,19 @@ class _Keeper:
         return is_new
 
 
+def _source(host: str) -> str:
+    """Return what a rate is kept for: a host, or the network of 64 bits of an IPv6 address."""
+    if ":" in host:
+        from _socket import AF_INET6, inet_pton  # noqa: PLC0415 - `socket` itself takes a megabyte
+
+        try:
+            packed = inet_pton(AF_INET6, host.partition("%")[0])
+        except (OSError, ValueError):
+            return host
+        return (packed if packed.startswith(bytes(8)) else packed[:8]).hex()  # an IPv4 address in the form of IPv6 begins with zeros
+    return host
+
+
 def _add(counts: dict[Key, list[int]], key: Key, number: int, time: int) -> None:
     known = counts.setdefault(key, [0, time, time])
     known[:] = known[0] + number, min(known[1], time), max(known[2], time)
@@ -334,10 +360,10 @@ def _span(number: int, length: int) -> tuple[int, int]:
     return number * length, min((number + 1) * length - 1, _LARGEST)
 
 
-def _tell(day: int, before: int, after: int) -> None:
+def _tell(why: str, day: int, before: int, after: int) -> None:
     """Say that attempts are only counted when there are ten times as many as when it was said last: an attack must not fill the log either."""
     if not before or len(str(before)) < len(str(after)):
         from time import gmtime, strftime  # noqa: PLC0415 - seldom
 
         date = strftime("%Y-%m-%d", gmtime(day // SECOND))
-        complain(f"wtmpdb recorder: failed logins come too fast: {after:,} of {date} are only counted", "wtmpdb lastb --by host")
+        complain(f"wtmpdb recorder: {why}: {after:,} of {date} are only counted", "wtmpdb lastb --by host")

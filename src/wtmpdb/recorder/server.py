@@ -15,7 +15,7 @@ import signal
 from time import monotonic, sleep
 
 from wtmpdb.errors import LogError, WtmpdbError, complain
-from wtmpdb.recorder import failures
+from wtmpdb.recorder import failures, pulse
 from wtmpdb.recorder.drain import Drain
 from wtmpdb.recorder.loop import READ, Loop
 from wtmpdb.recorder.service import VARLINK, pokes, quiet, settle_version
@@ -195,7 +195,7 @@ def serve(database: str | None = None, spool: str = SPOOL) -> int:
     server.parts.append(Terminals(loop, server.log))
     server.parts += [Varlink(loop, fd, server.log, database=database) for fd in handed_over().get(VARLINK, [])]
     server.start()
-    server.parts.append(failures.Part(loop, spool))
+    server.parts += [failures.Part(loop, spool), pulse.Part(loop, spool)]
     notify("READY=1")
     _show_life(loop)
     loop.run()

@@ -15,6 +15,7 @@ from wtmpdb import schema
 from wtmpdb.errors import LogError, WtmpdbError, complain
 from wtmpdb.log import DATABASE
 from wtmpdb.migration import bring_up_to_date, version
+from wtmpdb.recorder import pulse
 from wtmpdb.recorder.drain import drain
 from wtmpdb.recorder.failures import Failures
 from wtmpdb.recorder.systemd import handed_over
@@ -52,12 +53,14 @@ def serve(database: str | None = None, spool: str = SPOOL, *, idle: float = IDLE
                 raise  # a spool that is not there, or not ours, will not be there in a moment
             tries += 1
             complain(f"wtmpdb recorder: {error}", error.hint)
+            pulse.beat(spool)
             failed_logins.look()
             if tries == TRIES:
                 return 1
             time.sleep(retry)
             continue
         tries, is_first = 0, False
+        pulse.beat(spool)
         pause = failed_logins.look()
         if not select.select(sockets, [], [], idle if pause is None else pause)[0] and pause is None:
             return 0

@@ -117,6 +117,8 @@ class Varlink:
             return
         uid = caller.uid
         number = self._of_user.get(uid, 0)
+        if uid != 0 and number < MOST_OF_A_USER and len(self._peers) >= MOST - ROOTS:
+            self._make_room()
         if len(self._peers) >= (MOST if uid == 0 else MOST - ROOTS) or (uid != 0 and number >= MOST_OF_A_USER):
             _turn_away(connection)
             return
@@ -139,6 +141,12 @@ class Varlink:
         peer.close()
         if not self._peers and self._reader:
             self._reader.close()
+
+    def _make_room(self) -> None:
+        """Cut off who has said nothing for the longest time: one user may have many uids, through user namespaces, and keep nobody out with them."""
+        idle = [peer for peer in self._peers.values() if peer.caller.uid != 0 and not peer.is_busy]
+        if idle:
+            self._drop(min(idle, key=lambda peer: peer.deadline))
 
     def _look(self) -> None:
         """Cut off who does nothing, now and then while there is anybody."""
