@@ -151,3 +151,12 @@ def test_layouts_and_formats_are_offered(programs: Path) -> None:
     assert offered(programs, "wtmpdb", "export", "--format", "") == ["wtmp", "utmpdump", "json", "csv"]
     assert offered(programs, "wtmpdb", "lastb", "--by", "") == ["user", "host", "address", "service", "day"]
     assert offered(programs, "wtmpdb", "setup", "--others", "") == ["own", "all", "none"]
+
+
+def test_letters_that_mean_something_else(programs: Path) -> None:
+    """`-t` takes a time of `stats`, days of `lastlog`, and nothing of `who`; `-u` takes a user of `lastlog` only."""
+    assert "yesterday" in offered(programs, "wtmpdb", "stats", "-t", "")
+    assert offered(programs, "wtmpdb", "lastlog", "-t", "") == []
+    assert offered(programs, "wtmpdb", "lastlog", "-u", "roo") == ["root"]
+    for letter in ("-t", "-u", "-s"):
+        assert offered(programs, "wtmpdb", "who", letter, "READ") == ["README.md"]

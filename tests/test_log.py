@@ -442,6 +442,14 @@ class TestScan:
                 writer.apply([opened("bob", NOON - 1)])
             assert sum(len(chunk) for chunk in rows) >= 10_000 - 4096
 
+    @pytest.mark.parametrize("number", [20, 1000])
+    def test_page_missing(self, path: Path, number: int) -> None:
+        """A file whose last page was lost, which SQLite does not see, is said to be damaged, not read without end."""
+        path = make_file(path.with_name("c.db"), [(3, "alice", NOON, None, None, None, None)] * number, ours=False)
+        os.truncate(path, path.stat().st_size - 4000)
+        with Log.read(str(path)) as log, pytest.raises(DamagedLogError, match="is damaged"):
+            list(log.rows())
+
     def test_damaged_rows(self, path: Path) -> None:
         """In a file that is not STRICT any type may stand in any column: the rows are read all the same."""
         make_file(path, [], strict=False, ours=False)
@@ -481,8 +489,10 @@ class TestScan:
         """A view called wtmp is no history."""
         with edit(path) as database:
             database.execute("CREATE VIEW wtmp AS SELECT 1")
-        with pytest.raises(DamagedLogError, match="wtmp is a view"):
-            logins(path)
+        with Log.read(str(path)) as log:
+            for ask in (lambda: list(log.rows()), log.boots, log.open_rows, log.begins):
+                with pytest.raises(DamagedLogError, match="wtmp is a view"):
+                    ask()
 
     def test_words_of_a_hostile_file(self, path: Path) -> None:
         """What SQLite quotes out of a hostile file reaches the terminal escaped."""

@@ -76,6 +76,27 @@ def test_processes(system: System) -> None:
     assert system.process_lives(2**62, 1) is None or system.process_lives(2**62, 1) is False
 
 
+def test_killed_and_not_waited_for(system: System) -> None:
+    """A process that was killed lives no more, also while its parent takes no notice of that."""
+    with subprocess.Popen(["sleep", "100"]) as process:
+        start = system.process_start(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert system.process_start(process.pid) == start
+        assert system.process_lives(process.pid, start) is False
+        assert system.process_lives(process.pid, None) is False
+
+
+def test_first_thread_over(system: System) -> None:
+    """A process whose first thread has ended lives while another one runs."""
+    ended = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(100,)).start(); ctypes.CDLL(None).pthread_exit(None)"
+    with subprocess.Popen([sys.executable, "-c", ended]) as process:
+        while b") Z " not in Path(f"/proc/{process.pid}/stat").read_bytes():
+            time.sleep(0.01)
+        assert system.process_lives(process.pid, None) is True
+        process.kill()
+
+
 def test_odd_process_names(system: System, tmp_path: Path) -> None:
     """The start is found whatever the program is called."""
     program = tmp_path / "a) R 1 2 (b"
@@ -91,7 +112,7 @@ def test_odd_process_names(system: System, tmp_path: Path) -> None:
 
 def test_hidden_processes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is there but may not be looked at may live."""
-    monkeypatch.setattr(System, "process_start", lambda *_: None)
+    monkeypatch.setattr("wtmpdb.system._stat", lambda _: [])
     assert system.process_lives(os.getpid(), 5) is None
 
 
@@ -136,7 +157,10 @@ def test_terminal_below(system: System, between: int, *, seen: bool) -> None:
 
 def test_title(system: System) -> None:
     """A process is called by what it calls itself; one that is not there by nothing."""
-    with subprocess.Popen([sys.executable, "-c", "input()", "sshd: alice@notty "], stdin=subprocess.PIPE) as process:
+    code = "print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code, "sshd: alice@notty "], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()  # now it is that program
         assert system.title(process.pid).endswith(b"\0sshd: alice@notty")
         process.kill()
     assert system.title(2**31 - 1) == b""

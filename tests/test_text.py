@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wtmpdb.text import cut, restore, store
+from wtmpdb.text import cut, forms, one_form, restore, store
 
 
 @given(st.binary(max_size=300))
@@ -32,6 +32,15 @@ def test_one_line(raw: bytes) -> None:
 def test_stored_form(raw: bytes, stored: str) -> None:
     """Plain text stays, what could do harm and the backslash become octal escapes."""
     assert store(raw) == stored
+
+
+@given(st.binary(max_size=300), st.text(max_size=300))
+def test_forms(raw: bytes, text: str) -> None:
+    """Whatever form a text stands in, as we or C keep it, it has one form, and is among all of those."""
+    assert one_form(store(raw)) == store(raw)
+    assert store(raw) in forms(store(raw))
+    assert all(one_form(form) == store(raw) for form in forms(store(raw)))
+    assert "\0" in text or text in forms(one_form(text)) or restore(text.encode()) != text.encode()
 
 
 @pytest.mark.parametrize("stored", [b"DOM\\bob", b"\\", b"\\9", b"\\777", b"\\12"])

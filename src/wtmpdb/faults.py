@@ -28,6 +28,12 @@ class explained:  # noqa: N801 - reads as a statement: with explained(path)
             raise _explanation(self._path, error) from error
 
 
+def damaged(path: str) -> LogError:
+    """Return the error that says of the file at ``path`` that it is damaged, where SQLite does not see it."""
+    kind, why, hint = _FAULTS[sqlite3.SQLITE_CORRUPT]
+    return kind(f"{path}: {why}", hint)
+
+
 def _explanation(path: str, error: sqlite3.Error) -> LogError:
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     said = store(str(error).encode("utf-8", "replace"))  # it may quote names out of a hostile file

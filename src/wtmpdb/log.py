@@ -15,8 +15,8 @@ from wtmpdb.connection import Transaction, connect, create, look_at, prepare_to_
 from wtmpdb.entry import EntryType, as_text, as_time, clean, entry_of
 from wtmpdb.errors import DamagedLogError
 from wtmpdb.event import OPENED, UNMADE
-from wtmpdb.faults import explained
-from wtmpdb.scan import newest_first
+from wtmpdb.faults import damaged, explained
+from wtmpdb.scan import OutOfOrderError, newest_first
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -149,10 +149,12 @@ class Log:
         ``since`` and ``until`` bound the login, both inclusive, in µs. A row that is written while this goes on may be missed or seen,
         as it comes. Rows without a login come last. In a file without our indexes the times of all rows are read first.
         """
-        if self._has("table", "wtmp"):
+        if not self._is_made():
+            return
+        try:
             yield from newest_first(self._all, since, until)
-        elif self._has("view", "wtmp"):
-            raise DamagedLogError(f"{self.path}: not a history of wtmpdb: wtmp is a view")
+        except OutOfOrderError as error:
+            raise damaged(self.path) from error
 
     def entries(self, since: int | None = None, until: int | None = None) -> Iterator[Entry]:
         """Yield what `rows` yields as Entry objects."""
@@ -166,7 +168,7 @@ class Log:
         With the key of a ``boot`` that has a row, rows are left out that were both written before it and began before it: what is open in a file of
         many years is mostly what crashes left behind.
         """
-        if not self._has("table", "wtmp"):
+        if not self._is_made():
             return []
         where, began = "Logout IS NULL", self._began(boot)
         if began:
@@ -188,14 +190,14 @@ class Log:
 
     def begins(self) -> int | None:
         """Return the login of the oldest row in µs, or None when there is none."""
-        if not self._has("table", "wtmp"):
+        if not self._is_made():
             return None
         found = self._all("SELECT min(Login) FROM wtmp", ())
         return as_time(found[0][0])
 
     def boots(self) -> list[Boot]:
         """Return all boots, oldest first."""
-        if not self._has("table", "wtmp"):
+        if not self._is_made():
             return []
         join = "LEFT JOIN boot ON boot.entry_id = wtmp.ID AND boot.login = wtmp.Login" if self._has("table", "boot") else ""
         key = "boot.boot_key" if join else "NULL"
@@ -223,6 +225,12 @@ class Log:
             return None
         found = self._all(f"SELECT {_OPENING} FROM session WHERE entry_id = ? AND login = ?", (ident, login))  # noqa: S608 - a constant
         return _opening(*found[0]) if found else None
+
+    def _is_made(self) -> bool:
+        """Tell whether there are rows to be read: an empty file has no table yet."""
+        if self._has("view", "wtmp"):
+            raise DamagedLogError(f"{self.path}: not a history of wtmpdb: wtmp is a view")
+        return self._has("table", "wtmp")
 
     def _has(self, kind: str, name: str) -> bool:
         return bool(self._all("SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?", (kind, name)))

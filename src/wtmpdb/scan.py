@@ -13,6 +13,7 @@ from wtmpdb.entry import as_text, as_time, clean
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Any
 
     from wtmpdb.entry import Row
 
@@ -25,14 +26,31 @@ _LARGEST_ID = 2**63 - 1
 _TYPES = [(b"INTEGER", 0), (b"INTEGER", 0), (b"TEXT", 1), (b"INTEGER", 0), (b"INTEGER", 0), (b"TEXT", 0), (b"TEXT", 0), (b"TEXT", 0)]
 
 
+class OutOfOrderError(Exception):
+    """A chunk ends where the one before it ended: the file is damaged, a page of it is missing, say, and reading on would never end."""
+
+
 def newest_first(ask: Ask, since: int | None, until: int | None) -> Iterator[list[Row]]:
-    """Yield the rows whose login lies within the bounds (µs, inclusive) in chunks, by login and ID; ``ask`` runs one statement."""
-    chunks = (_rows_by_index if _sorted_by_index(ask) else _rows_by_key)(ask, since, until)
+    """Yield the rows whose login lies within the bounds (µs, inclusive) in chunks, by login and ID; ``ask`` runs one statement.
+
+    Raises OutOfOrderError.
+    """
+    chunks = _getting_on((_rows_by_index if _sorted_by_index(ask) else _rows_by_key)(ask, since, until))
     if _is_strict(ask):
         yield from chunks
     else:
         for chunk in chunks:
             yield [clean(row) for row in chunk]
+
+
+def _getting_on(chunks: Iterator[list[Row]]) -> Iterator[list[Row]]:
+    last: tuple[int, int | None] | None = None
+    for chunk in chunks:
+        key = chunk[-1][7], chunk[-1][5]
+        if key == last:
+            raise OutOfOrderError
+        last = key
+        yield chunk
 
 
 def _is_strict(ask: Ask) -> bool:
@@ -79,12 +97,12 @@ def _rows_by_key(ask: Ask, since: int | None, until: int | None) -> Iterator[lis
 
 def _is_in_order(ask: Ask) -> bool:
     """Tell whether the logins rise with the IDs, as they do unless the clock was set back or an older history was added."""
-    ident, login = -_LARGEST_ID, -_LARGEST_ID
-    while chunk := ask(_KEYS, (ident,)):
-        logins = [login, *(login for _, login in chunk)]
+    last = -_LARGEST_ID
+    for chunk in _chunks_of_keys(ask):
+        logins = [last, *(login for _, login in chunk)]
         if set(map(type, logins)) != {int} or logins != sorted(logins):
             return False
-        ident, login = chunk[-1]
+        last = logins[-1]
     return True
 
 
@@ -115,7 +133,15 @@ def _rows_sorted(ask: Ask, since: int | None, until: int | None) -> Iterator[lis
 
 
 def _keys(ask: Ask) -> Iterator[tuple[int, int]]:
-    ident = -_LARGEST_ID
-    while chunk := ask(_KEYS, (ident,)):
+    for chunk in _chunks_of_keys(ask):
         for ident, login in chunk:
             yield ident, min(max(as_time(login) or 0, -_LARGEST_ID), _LARGEST_ID)
+
+
+def _chunks_of_keys(ask: Ask) -> Iterator[list[tuple[int, Any]]]:
+    ident = -_LARGEST_ID
+    while chunk := ask(_KEYS, (ident,)):
+        if chunk[-1][0] <= ident:
+            raise OutOfOrderError
+        yield chunk
+        ident = chunk[-1][0]

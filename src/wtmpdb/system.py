@@ -15,7 +15,7 @@ BOOT_KEY = "/run/wtmpdb/boot"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _CONTAINER = "/run/systemd/container"
 _LONGEST_KEY = 127
-_TTY, _START = 7, 22  # fields of /proc/PID/stat
+_STATE, _TTY, _THREADS, _START = 3, 7, 20, 22  # fields of /proc/PID/stat
 _PTS_MAJOR = 136  # devices.txt of the kernel
 _SHELL_BELOW = 2
 _MOST_CHILDREN = 64
@@ -66,21 +66,18 @@ class System:
 
     def process_start(self, pid: int) -> int | None:
         """Return the start of a process in clock ticks since the kernel's boot, or None when it cannot be seen (proc(5), stat, field 22)."""
-        return self._stat(pid, _START)
-
-    def _stat(self, pid: int, field: int) -> int | None:
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as stat:
-                # The second field, the name, may hold anything, also blanks and parentheses.
-                return int(stat.read(4096).rpartition(b")")[2].split()[field - 3])
-        except (OSError, IndexError, ValueError):
-            return None
+        fields = _stat(pid)
+        return int(fields[_START]) if fields else None
 
     def process_lives(self, pid: int, start: int | None) -> bool | None:
-        """Tell whether the very process lives that had this id and start; None when that cannot be found out (hidepid)."""
-        seen = self.process_start(pid)
-        if seen is not None:
-            return start is None or seen == start
+        """Tell whether the very process lives that had this id and start; None when that cannot be found out (hidepid).
+
+        One that is dead, but that its parent has not taken notice of, lives no more; whose first thread has ended before others lives on.
+        """
+        fields = _stat(pid)
+        if fields:
+            is_dead = fields[_STATE] in (b"Z", b"X") and int(fields[_THREADS]) <= 1
+            return not is_dead and start in (None, int(fields[_START]))
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -97,7 +94,8 @@ class System:
         pids = [pid]
         for _ in range(_SHELL_BELOW + 1):
             for one in pids:
-                device = self._stat(one, _TTY) or 0
+                fields = _stat(one)
+                device = int(fields[_TTY]) if fields else 0
                 if device >> 8 & 0xFFF == _PTS_MAJOR:
                     return b"pts/%d" % (device & 0xFF | device >> 12 & 0xFFF00)
             pids = [child for one in pids for child in _children(one)][:_MOST_CHILDREN]
@@ -145,6 +143,17 @@ class System:
             return None
         except (OSError, ValueError):
             return -1
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat, counted from 1 as in proc(5); none when they cannot be seen."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            # The second field, the name, may hold anything, also blanks and parentheses.
+            fields = stat.read(4096).rpartition(b")")[2].split()
+    except OSError:
+        return []
+    return [b"", b"", b"", *fields] if len(fields) > _START - _STATE else []
 
 
 def _children(pid: int) -> list[int]:

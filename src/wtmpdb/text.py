@@ -32,6 +32,20 @@ def restore(stored: bytes) -> bytes:
     return b"".join(parts)
 
 
+def one_form(stored: str) -> str:
+    """Return what `store` makes of what stands for the same bytes: the C tools keep a backslash and control characters as they come."""
+    return stored if "\\" not in stored and stored.isprintable() else store(restore(stored.encode("utf-8", "surrogateescape")))
+
+
+def forms(stored: str) -> list[str]:
+    """Return all that may stand in a file for the bytes that `store` made this of: it, and as the C tools keep them."""
+    try:
+        raw = restore(stored.encode()).decode()
+    except UnicodeDecodeError:
+        return [stored]
+    return [stored] if raw == stored or "\0" in raw else [stored, raw]
+
+
 def readable(raw: bytes) -> str:
     """Return what was stored as text for anybody: a byte that is not UTF-8, and a zero, as octal escapes, all else as it stands."""
     try:

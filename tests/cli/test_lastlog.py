@@ -129,6 +129,37 @@ def test_unknown(run: Run) -> None:
     assert run("-u", "mallory") == (1, "", "wtmpdb lastlog: mallory: no such account, and nothing is known of one\n")
 
 
+def test_empty_words(run: Run) -> None:
+    """An empty name, as of a variable that is not set, stands neither for all accounts nor for the history of this machine."""
+    assert run("-u", "") == (1, "", "wtmpdb lastlog: : no such account, and nothing is known of one\n")
+    assert run("-f", "") == (1, "", "wtmpdb lastlog: : No such file or directory\n")
+
+
+def test_backslash_as_c_stores_it(run: Run, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    r"""An account called DOMAIN\\user has the sessions that C stored so, and those that we stored; the later one counts, once in a file."""
+    account = pwd.struct_passwd(("EX\\ann", "x", 2000, 2000, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [account])
+    for name, later in (("EX\\ann", "EX\\134ann"), ("EX\\134ann", "EX\\ann")):
+        path = world / f"{len(name)}.db"
+        make_file(path, [(3, name, NOON, NOON, "ssh", None, "sshd"), (3, later, NOON + HOUR, None, "ssh", None, "sshd")])
+        monkeypatch.setattr("wtmpdb.home.history", lambda path=path: Log.read(str(path)))
+        for words in (["-u", "EX\\ann"], ["-f", str(path)]):
+            found = [json.loads(line) for line in run("--jsonl", *words)[1].splitlines()]
+            assert [(one["user"], one["login_usec"]) for one in found] == [("EX\\ann", NOON + HOUR)]
+
+
+@pytest.mark.parametrize(("others", "said"), [("own", "wtmpdb lastlog: the history is private: only your own sessions are told\n"), ("all", "")])
+def test_private(run: Run, world: Path, monkeypatch: pytest.MonkeyPatch, others: str, said: str) -> None:
+    """To whom the recorder shows own sessions only it is said that "never logged in" may not be so of others."""
+
+    class Shown(Log):
+        """What stands for a history that may not be read."""
+
+    monkeypatch.setattr("wtmpdb.home.history", lambda: Shown.read(str(world / "wtmp.db")))
+    (world / "private").write_text(f"{others}\n")
+    assert run() == (0, SHOWN, said)
+
+
 class TestFailures:
     @pytest.fixture
     def btmp(self, world: Path) -> Path:

@@ -152,10 +152,46 @@ def test_choice(run: Run, words: list[str], logins: int, failed: int) -> None:
     assert (found["logins"], found["failed"]) == (logins, failed)
 
 
-@pytest.mark.parametrize("words", [["--top", "x"], ["--top", "1001"], ["-s", "never"], ["--no-such"]])
+@pytest.mark.parametrize("words", [["--top", "x"], ["--top", "1001"], ["-s", "never"], ["-s", "2026-01-02", "-t", "2026-01-01"], ["--no-such"]])
 def test_wrong_usage(run: Run, words: list[str]) -> None:
     """Wrong usage has the exit status 2."""
     assert run(*words)[:2] == (2, "")
+
+
+def test_long_names(run: Run, tmp_path: Path) -> None:
+    """A very long name is shown whole, and moves no line but its own."""
+    path = make_file(tmp_path / "long.db", [*ROWS, (3, "n" * 255, NOON, NOON, "ssh", "h" * 255, "sshd")])
+    out = run("-f", str(path))[1]
+    assert "n" * 255 + "       1  00:00\n" in out
+    assert "\nalice            1  03:00\n" in out
+    assert "\n192.0.2.7       2\n" in out
+
+
+def test_backslash_as_c_stores_it(run: Run, tmp_path: Path) -> None:
+    r"""A user whom C stored as DOMAIN\\user is the same as one whom we stored, when counted and when asked for."""
+    rows = [(3, name, NOON + at, NOON + at + HOUR, "ssh", "h\\x", "sshd") for at, name in enumerate(("EX\\ann", "EX\\134ann", "EX\\bob"))]
+    path = str(make_file(tmp_path / "c.db", rows, ours=False))
+    found = json.loads(run("-f", path, "--json")[1])
+    assert found["users"] == [{"user": "EX\\ann", "logins": 2, "seconds": 7200}, {"user": "EX\\bob", "logins": 1, "seconds": 3600}]
+    assert json.loads(run("-f", path, "--json", "--user", "EX\\ann", "--host", "h\\x")[1])["logins"] == 2
+
+
+def test_before_1970(run: Run) -> None:
+    """All that is recorded lies behind a time before 1970, and nothing before it."""
+    assert json.loads(run("-s", "1960-01-01", "--json")[1])["logins"] == 3
+    assert run("-t", "1960-01-01")[:2] == (0, "0 logins of 0 users from 0 hosts, 0 failed\n\n")
+
+
+@pytest.mark.parametrize("option", ["-f", "--failed"])
+def test_empty_name_of_a_file(run: Run, option: str) -> None:
+    """An empty name, as of a variable that is not set, is no file, and does not stand for those of this machine."""
+    assert run(option, "") == (1, "", "wtmpdb stats: : No such file or directory\n")
+
+
+def test_closed_output(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is started without a standard output has nowhere to write to, and shows no traceback."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run() == (0, "", "")
 
 
 def test_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -200,6 +200,16 @@ class TestHere:
         assert printed(capfd, "who") == "carol    tty2         2024-03-01 12:00\n"
         assert printed(capfd, "users") == "carol\n"
 
+    def test_who_am_i_after_su(self, home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """`who am i` is one line, whom the terminal belongs to, also after a su on it, as scripts have known it from utmp."""
+        with Log.write(str(home)) as log:
+            log.apply([opened("root", NOON + 9 * SECOND, pid=11, start=6, tty="pts/3", service="su-l")])
+        assert "root     pts/3" in printed(capfd, "who")
+        monkeypatch.setattr("os.ttyname", lambda _: "/dev/pts/3")
+        for words in (["am", "i"], ["-m"], ["-b", "-m", "-s"]):
+            assert printed(capfd, "who", *words) == ("" if "-b" in words else "alice    pts/3        2024-03-01 12:00 (2001:db8::17)\n")
+        assert [one["user"] for one in json.loads(printed(capfd, "who", "-m", "--json"))["sessions"]] == ["alice"]
+
     @pytest.mark.usefixtures("home")
     def test_lookup(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         """`--lookup` shows the name of an address."""
@@ -323,6 +333,7 @@ class TestFiles:
         )
         assert printed(capfd, "uptime", "--all", "-f", path) == printed(capfd, "uptime", "-f", path) == text
         assert printed(capfd, "uptime", "-n", "1", "-f", path) == text.splitlines(keepends=True)[0]
+        assert printed(capfd, "uptime", "-n", "9" * 30, "-f", path) == text
         found = json.loads(printed(capfd, "uptime", "--json", "-f", path))
         assert [boot["end"] for boot in found["boots"]] == ["running", "crash", "down"]
         assert found["boots"][1] == {

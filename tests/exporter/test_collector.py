@@ -370,6 +370,14 @@ class TestTrouble:
         (tmp_path / "wtmp.db").write_bytes(b"nonsense" * 100)
         assert expose(collector(tmp_path / "wtmp.db", machine))["up"] == 0
 
+    @pytest.mark.parametrize("number", [20, 3000])
+    def test_page_missing(self, tmp_path: Path, machine: Machine, expose: Expose, number: int) -> None:
+        """A file whose last page was lost, which SQLite does not see, makes `up` 0, at each scrape; it is not read without end."""
+        path = make_file(tmp_path / "wtmp.db", [(3, "alice", NOON, NOON, "tty1", None, "login")] * number, ours=False)
+        os.truncate(path, path.stat().st_size - 4000)
+        source = collector(path, machine)
+        assert [expose(source)["up"] for _ in range(3)] == [0, 0, 0]
+
     def test_history_vanishes(self, history: Path, machine: Machine, expose: Expose) -> None:
         """Nothing stale is told of a history that is gone, and the sums go on where they were when it is back."""
         source = collector(history, machine)

@@ -323,7 +323,8 @@ class TestLastb:
         ran = run("bob", name="/usr/bin/lastb")
         assert ran == (0, f"bob      tty1                          Thu Feb 29 15:20 - 15:20  (00:00)\n\nwtmp {BEGINS}", "")
         path.unlink()
-        assert run(name="lastb").error == f"lastb: cannot open {path}: No such file or directory\n"
+        missing = "/var/lib/wtmpdb/btmp.db: No such file or directory (no failed login was recorded yet)"
+        assert run(name="lastb").error == f"lastb: cannot open {missing}\n"
 
     def test_as_a_command(self, path: Path, capfd: pytest.CaptureFixture[str]) -> None:
         """`wtmpdb lastb` is the same, under its own name in messages."""

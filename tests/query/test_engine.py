@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,15 @@ def test_windows_hold_every_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 class TestErrors:
+    @pytest.mark.parametrize("window", [50, 50_000])
+    def test_page_missing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+        """A file whose last page was lost, which SQLite does not see, is said to be damaged, not summed up without end or to nothing."""
+        monkeypatch.setattr(engine, "_WINDOW", window)
+        path = make_file(tmp_path / "wtmp.db", [(3, "alice", NOON, None, None, None, None)] * 1000, ours=False)
+        os.truncate(path, path.stat().st_size - 4000)
+        with Database.read(str(path)) as database, pytest.raises(DamagedLogError, match="is damaged"):
+            list(database.windows())
+
     def test_missing(self, tmp_path: Path) -> None:
         """A file that is not there is told as everywhere."""
         with pytest.raises(NoLogError, match="No such file"):

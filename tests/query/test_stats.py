@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from random_histories import in_postgresql as moved
 from random_histories import make, make_failures
-from support import HOUR, NOON, SECOND, Machine, make_file
+from support import C_TABLE, HOUR, NOON, SECOND, Machine, edit, make_file
+from wtmpdb.__main__ import main
 from wtmpdb.history import History
 from wtmpdb.log import Log
 from wtmpdb.query import engine as engine_module
 from wtmpdb.query.engine import Database
+from wtmpdb.query.lastlog import Account, last_failures
 from wtmpdb.query.stats import QUARTER, Picture, Wishes, picture
 from wtmpdb.query.tables import wtmp
 
@@ -125,6 +127,33 @@ class TestFailures:
             only_counted = sum(found.failed_quarters.values()) - len(number)
             assert only_counted > 14
             assert found.failed_hosts["203.0.113.9"] == only_counted
+
+    def test_damaged(self, tmp_path: Path) -> None:
+        """Where damage made text of numbers, the others still count, and so does the last failed login of an account."""
+        path = make_failures(tmp_path / "btmp.db", 1)
+        with edit(path) as database:
+            database.execute("DROP TABLE counted")
+            database.execute("CREATE TABLE counted (day, host, user, service, number, first, last)")
+            rows = [
+                ("h", "ann", 7, NOON, NOON),
+                ("h", "bob", "many", NOON, NOON),
+                (b"\xff", None, 2.5, NOON + 0.5, "x"),
+                ("h", "ann", None, NOON, None),
+            ]
+            database.executemany("INSERT INTO counted VALUES (0, ?, ?, 'sshd', ?, ?, ?)", rows)
+            database.execute("DROP TABLE wtmp")
+            database.execute(C_TABLE)
+            login = [("dave", NOON), ("dave", "soon"), ("dave", b"x")]
+            database.executemany("INSERT INTO wtmp (Type, User, Login) VALUES (3, ?, ?)", login)
+        history = str(make(tmp_path / "wtmp.db", 1))
+        with Database.read(str(path)) as failed, Database.read(history) as database:
+            found = picture(database, Wishes(), failed=failed)
+            assert (found.failed_hosts["h"], found.failed_hosts["\\377"]) == (7, 2)
+            dave = Account("dave", None)
+            last_failures(failed, [dave])
+        assert dave.failed
+        assert dave.failed.time == NOON
+        assert main(["lastb", "--by", "host", "-f", str(path)]) == 0
 
     def test_of_a_user(self, tmp_path: Path) -> None:
         """Of a user only those count of which it is known that they were of that user."""

@@ -33,9 +33,14 @@ if pid == 0:
     os.execvp("login", ["login", sys.argv[1]])
 def expect(word):
     said = b""
-    while word not in said:
-        said += os.read(terminal, 1000)
+    end = time.monotonic() + 30
+    while word not in said and time.monotonic() < end:
+        try:
+            said += os.read(terminal, 1000)
+        except OSError:  # login hangs up its terminal, and opens it again
+            time.sleep(0.05)
         print(said, file=sys.stderr, flush=True)
+    assert word in said
 expect(b"assword:")
 time.sleep(0.5)
 os.write(terminal, b"wrong\\n")

@@ -58,15 +58,19 @@ def test_second_run_changes_nothing(install: Callable[[str], Installed], name: s
 
 @both
 def test_pam_line_is_where_it_belongs(install: Callable[[str], Installed], name: str) -> None:
-    """Our module is the last in common-session, behind pam_systemd; cron's stack does not have it, and no jump in another stack has moved."""
+    """Our module is the last in common-session, in common-auth where only a failure leads and a success jumps across, and in no other stack."""
     tree = install(name).tree
     session = lines(tree, "common-session")
     assert [line.split() for line in session if "wtmpdb" in line] == [session[-1].split()]
     assert re.fullmatch(r"session\s+optional\s+pam_wtmpdb_spool\.so( skip_if=sshd)?", session[-1])
     assert "pam_systemd.so" in session[-2]
     bare = Tree(tree.workplace, tree.lower[-1])
-    for stack in ("common-auth", "common-account", "common-password", "common-session-noninteractive"):
+    for stack in ("common-account", "common-password", "common-session-noninteractive"):
         assert lines(tree, stack) == lines(bare, stack)
+    ours = [line.split() for line in lines(tree, "common-auth")]
+    assert ours.pop(1) == ["auth", "[default=ignore]", "pam_wtmpdb_spool.so"]
+    ours[0][1] = ours[0][1].replace("success=2", "success=1")
+    assert ours == [line.split() for line in lines(bare, "common-auth")]
 
 
 @both
@@ -96,6 +100,7 @@ def test_directories_and_files_have_their_modes(install: Callable[[str], Install
         "755 root:root /var/lib/wtmpdb",
         "700 root:root /var/lib/wtmpdb/spool",
         "700 root:root /var/lib/wtmpdb/spool/bad",
+        "700 root:root /var/lib/wtmpdb/spool/failed",
         "700 root:root /var/lib/wtmpdb/spool/new",
         "700 root:root /var/lib/wtmpdb/spool/tmp",
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What `lastlog` and `stats` share: where failed logins are found."""
+"""What `lastlog` and `stats` share: where failed logins are found, and what is said of a history that is shown in part."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from wtmpdb import home, log
 from wtmpdb.errors import LogError, complain
 from wtmpdb.query.engine import Database
+from wtmpdb.recorder.access import ALL, for_others
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -33,3 +34,9 @@ def failed_logins(path: str | None, program: str) -> Database | None:
     except LogError as error:
         complain(f"{program}: failed logins are not shown: {error}", error.hint)
         return None
+
+
+def tell_of_privacy(history: log.Log, program: str) -> None:
+    """Say on stderr when the recorder shows only a part of a history: whom it does not tell of may have logged in all the same."""
+    if type(history) is not log.Log and for_others(history.path) != ALL:
+        complain(f"{program}: the history is private: only your own sessions are told")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from wtmpdb.cli.databases import Databases
-from wtmpdb.entry import SECOND
+from wtmpdb.entry import SECOND, as_text, as_time
 from wtmpdb.home import take_failures
 from wtmpdb.log import FAILED, Log
 from wtmpdb.text import restore
@@ -46,7 +46,7 @@ class FailedLogins(Databases):
             while chunk := _ask(
                 log, "rowid, host, user, service, number, first, last", "rowid > ? AND", "ORDER BY rowid LIMIT 5000", ident, *self._span()
             ):
-                yield from (found[1:] for found in chunk if self._is_asked_for(*found[1:4]))
+                yield from (found for _, *columns in chunk if self._is_asked_for(*(found := _cleaned(*columns))[:3]))
                 ident = chunk[-1][0]
 
     def _span(self) -> tuple[int, int]:
@@ -89,6 +89,11 @@ def _ask(log: Log, columns: str, where: str, order: str, *values: int) -> list[t
     if not _has(log, "counted"):
         return []
     return log.query(f"SELECT {columns} FROM counted WHERE {where} last >= ? AND first <= ? {order}", values)  # noqa: S608 - constants
+
+
+def _cleaned(host: object, user: object, service: object, number: object, first: object, last: object) -> OnlyCounted:
+    """Return what was only counted with the types that it should have, whatever stood in the file."""
+    return as_text(host), as_text(user), as_text(service), as_time(number) or 0, as_time(first) or 0, as_time(last) or 0
 
 
 def _has(log: Log, table: str) -> bool:

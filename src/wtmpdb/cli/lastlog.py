@@ -11,7 +11,7 @@ from time import localtime
 from typing import TYPE_CHECKING
 
 from wtmpdb import home, log
-from wtmpdb.cli.asking import failed_logins, failures_option
+from wtmpdb.cli.asking import failed_logins, failures_option, tell_of_privacy
 from wtmpdb.entry import SECOND, now
 from wtmpdb.errors import WtmpdbError, complain
 from wtmpdb.legacy.lastlog import LASTLOG, LASTLOG2, is_database, last_logins
@@ -45,7 +45,7 @@ _NEVER = "**Never logged in**"
 def run(words: Sequence[str], program: str) -> int:
     """Run the command."""
     wishes = _parser(program).parse_args(words)
-    accounts, knows_failures = _of_file(wishes, program) if wishes.file else _of_machine(wishes, program)
+    accounts, knows_failures = _of_machine(wishes, program) if wishes.file is None else _of_file(wishes, program)
     accounts = [account for account in accounts if _is_asked_for(account, wishes)]
     if wishes.json or wishes.jsonl:
         _print_json([_object(account) for account in accounts], as_lines=wishes.jsonl)
@@ -91,6 +91,7 @@ def _of_machine(wishes: Namespace, program: str) -> tuple[list[Account], bool]:
     accounts = _accounts(wishes.user)
     with home.history() as history, Database.of(history, newest=True) as database:
         lastlog.last_logins(database, accounts)
+        tell_of_privacy(history, program)
     for path in (LASTLOG, LASTLOG2):
         try:
             if os.access(path, os.R_OK):
@@ -98,7 +99,7 @@ def _of_machine(wishes: Namespace, program: str) -> tuple[list[Account], bool]:
         except WtmpdbError as error:
             complain(f"{program}: {error}", error.hint)
     knows_failures = _add_failures(accounts, wishes.failed, program)
-    if wishes.user and len(accounts) == 1 and accounts[0].uid is None and not (accounts[0].last or accounts[0].failed):
+    if wishes.user is not None and len(accounts) == 1 and accounts[0].uid is None and not (accounts[0].last or accounts[0].failed):
         raise WtmpdbError(f"{wishes.user}: no such account, and nothing is known of one")
     return accounts, knows_failures
 
@@ -114,10 +115,10 @@ def _of_file(wishes: Namespace, program: str) -> tuple[list[Account], bool]:
             accounts = [Account(name, None) for name in (lastlog.users(database) if database.has("wtmp") else [])]
             lastlog.last_logins(database, accounts)
         accounts = [account for account in accounts if account.last]
-    if wishes.user:
+    if wishes.user is not None:
         names, uids = _wanted(wishes.user)
         accounts = [account for account in accounts if account.name in names or (account.uid is not None and account.uid in uids)]
-    return accounts, bool(wishes.failed) and _add_failures(accounts, wishes.failed, program)
+    return accounts, wishes.failed is not None and _add_failures(accounts, wishes.failed, program)
 
 
 def _history_of(path: str) -> log.Log | None:

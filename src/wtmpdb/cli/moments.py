@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""``--since`` and ``--until`` of the commands that use argparse."""
+"""``--since`` and ``--until`` of the commands that use argparse. Unlike in `last`, a time before 1970 is before all others, not behind them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST = 2**63 - 1
 
 def since(text: str) -> int:
     """Return the time that is named, in µs since the epoch."""
-    return min(_time(text), _LARGEST)
+    return _time(text)
 
 
 def until(text: str) -> int:
@@ -28,9 +28,10 @@ def until(text: str) -> int:
 
 def _time(text: str) -> int:
     try:
-        return timespec.parse(text, int(time.time()))
+        usec = timespec.parse(text, int(time.time()))
     except ValueError:
         raise ArgumentTypeError(f'invalid time value "{text}"') from None
+    return usec if usec <= _LARGEST else usec - 2**64
 
 
 def joined(words: Sequence[str]) -> Iterator[str]:

@@ -68,6 +68,11 @@ class Present:
             self._records += [_record(RUN_LVL, b"~", b"runlevel", level[1], pid=ord(level[0]))] if level else []
         self._records += map(_record_of, self._sessions)
 
+    def only(self, line: bytes) -> None:
+        """Keep, of this machine, only who logged in on a terminal: a su that was called on it later is no login to ``who am i``, whom scripts ask."""
+        self._sessions = [one for one in self._sessions if one.tty == line][:1]
+        self._records = [record for record in self._records if record[0] != USER_PROCESS] + list(map(_record_of, self._sessions))
+
     def _booted_here(self, log: Log) -> int:
         if not self._boot:
             return 0

@@ -10,7 +10,7 @@ from json import dumps
 from typing import TYPE_CHECKING
 
 from wtmpdb import home, log
-from wtmpdb.cli.asking import failed_logins, failures_option
+from wtmpdb.cli.asking import failed_logins, failures_option, tell_of_privacy
 from wtmpdb.cli.moments import joined, since, until
 from wtmpdb.entry import SECOND
 from wtmpdb.listing import times
@@ -43,7 +43,10 @@ _MOST = 1000
 
 def run(words: Sequence[str], program: str) -> int:
     """Run the command."""
-    wishes = _parser(program).parse_args(list(joined(words)))
+    parser = _parser(program)
+    wishes = parser.parse_args(list(joined(words)))
+    if wishes.since is not None and wishes.until is not None and wishes.since > wishes.until:
+        parser.error("--since is later than --until")
     gc.disable()  # nothing here is circular, and there are millions of small things
     wanted = Wishes(since=wishes.since, until=wishes.until, user=_stored(wishes.user), host=_stored(wishes.host), most=wishes.top)
     found = _asked(wishes, wanted, program)
@@ -84,12 +87,14 @@ def _stored(text: str | None) -> str | None:
 
 
 def _asked(wishes: Namespace, wanted: Wishes, program: str) -> Picture:
-    if not wishes.file:
+    at_home = True if wishes.file is None else None
+    if at_home:
         home.take_letters(program)
-    failed = failed_logins(wishes.failed, program) if wishes.failed or not wishes.file else None
+    failed = failed_logins(wishes.failed, program) if at_home or wishes.failed is not None else None
     try:
-        with log.Log.read(wishes.file) if wishes.file else home.history() as history, Database.of(history) as database:
-            return picture(database, wanted, failed=failed, at_home=None if wishes.file else True)
+        with home.history() if at_home else log.Log.read(wishes.file) as history, Database.of(history) as database:
+            tell_of_privacy(history, program)
+            return picture(database, wanted, failed=failed, at_home=at_home)
     finally:
         if failed:
             failed.close()
@@ -106,7 +111,7 @@ def _drawn(found: Picture, screen: Screen, top: int) -> Iterator[list[Piece]]:
         return
     said = f"{_counted(logins, 'login')} of {_counted(len(found.users), 'user')} from {_counted(len(found.hosts), 'host')}"
     yield [(said + ("" if found.failed_quarters is None else f", {failed:,} failed"), HEADING)]
-    if found.begin is not None and found.end is not None:
+    if found.begin is not None and found.end is not None and found.begin <= found.end:
         yield [(f"from {times.full(found.begin // SECOND)} to {times.full(found.end // SECOND)}", "")]
     yield from _bars(found, screen)
     yield from _table(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from wtmpdb import entry, home
@@ -50,14 +49,14 @@ def run(words: Sequence[str], program: str) -> int:
     """Run the command."""
     asked = _arguments(words, program)
     now: Now | None = None
-    if not asked.file:
+    if asked.file is None:
         with Present(program, boot=True) as present:
             present.look()
             now = _now(present)
     boots: list[Line] | None = None
-    if asked.all or asked.limit or asked.file:
-        with Log.read(asked.file) if asked.file else home.history() as log:
-            boots = list(islice(_boots(log, History(log, at_home=None if asked.file else True)), asked.limit))
+    if asked.all or asked.limit or asked.file is not None:
+        with home.history() if asked.file is None else Log.read(asked.file) as log:
+            boots = list(_boots(log, History(log, at_home=True if asked.file is None else None)))[: asked.limit]
     if asked.json:
         from json import dumps  # noqa: PLC0415 - only here
 

@@ -89,6 +89,8 @@ def run(words: Sequence[str], program: str) -> int:
             present.open(operands[0], given.get("layout"), given.get("byte-order"))
         else:
             present.look()
+            if columns.line is not None:
+                present.only(columns.line)
         if machine:
             _show_json(present, columns.line, lines="jsonl" in flags)
         elif "count" in flags:

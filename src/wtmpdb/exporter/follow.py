@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wtmpdb import schema
 from wtmpdb.entry import as_time
+from wtmpdb.faults import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +40,10 @@ class Follower:
         self.oldest: int | None = None
 
     def added(self, log: Log) -> Iterator[list[Row]]:
-        """Yield the rows that are new, oldest ID first, in chunks, each read in a transaction of its own; all where the file is another one."""
+        """Yield the rows that are new, oldest ID first, in chunks, each read in a transaction of its own; all where the file is another one.
+
+        Raises LogError.
+        """
         log.query(_LITTLE_CACHE)
         if not has_table(log, "wtmp"):
             self.restart()
@@ -52,6 +56,8 @@ class Follower:
         while chunk := log.query(_NEXT, (self._last[0] if self._last else _BEFORE_ALL,)):
             if self._first is None:
                 self._first = chunk[0][7]
+            if self._last and chunk[-1][7] <= self._last[0]:
+                raise damaged(self.path)  # a page is missing: it would never end
             self._last = chunk[-1][7], chunk[-1][5]
             self.rows += len(chunk)
             logins = [login for row in chunk if (login := row[5] if type(row[5]) is int else as_time(row[5])) is not None]
@@ -70,6 +76,8 @@ class Follower:
         self._first, self.rows, self.oldest = first, 0, log.begins()
         ident = _BEFORE_ALL
         while (found := log.query(_COUNT, (ident,))[0])[0]:
+            if found[1] <= ident:
+                raise damaged(self.path)
             self.rows, ident = self.rows + found[0], found[1]
         # What is behind the last row seen is counted when it is read.
         self.rows -= log.query("SELECT count(*) FROM wtmp WHERE ID > ?", (self._last[0] if self._last else _BEFORE_ALL,))[0][0]

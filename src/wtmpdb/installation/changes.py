@@ -67,7 +67,9 @@ class Changes:
     def _cannot_see(self, real: str) -> bool:
         """Tell whether it may be there, in a directory that is closed to those who only ask what would be done."""
         above = os.path.dirname(real)
-        return self.dry and os.path.isdir(above) and not os.access(above, os.X_OK)
+        while not os.path.isdir(above):
+            above = os.path.dirname(above)
+        return self.dry and not os.access(above, os.X_OK)
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> bool:
         """Write a file of ours unless it is just so already; tell whether it was not. It is there whole or not at all."""

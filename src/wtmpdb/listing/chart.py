@@ -21,7 +21,7 @@ class Screen:
 
     def __init__(self) -> None:
         """Look at the standard output."""
-        self.is_terminal = sys.stdout.isatty()
+        self.is_terminal = bool(sys.stdout and sys.stdout.isatty())  # None when the program was started with it closed
         self.width = max(os.get_terminal_size(sys.stdout.fileno()).columns, 40) if self.is_terminal else PIPE_WIDTH
         self._block = "█" if self.is_terminal and (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" else "#"
 

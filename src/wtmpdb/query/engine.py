@@ -9,14 +9,14 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, create_engine, insert, inspect, select, text
+from sqlalchemy import bindparam, create_engine, func, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from wtmpdb.connection import connect, look_at
 from wtmpdb.entry import EntryType, as_text, as_time
 from wtmpdb.errors import LogError
-from wtmpdb.faults import explained
+from wtmpdb.faults import damaged, explained
 from wtmpdb.log import Boot, Log, Opening
 from wtmpdb.query.tables import boot, metadata, session, wtmp
 from wtmpdb.text import octal, store
@@ -143,13 +143,16 @@ class Database:
             return list(self._connection.execute(statement, values or {}).all())
 
     def windows(self) -> Iterator[dict[str, int]]:
-        """Yield spans of IDs, as values for a statement with ``between_ids``, which hold some ten thousand rows each and together all."""
+        """Yield spans of IDs, as values for a statement with ``between_ids``, which hold some ten thousand rows each and together all.
+
+        Raises LogError.
+        """
         after = -(2**63)
-        while True:
-            found = self.all(_LAST_OF_WINDOW, {"after": after, "skip": _WINDOW - 1}) or self.all(_LAST, {"after": after})
-            if not found:
-                return
+        first = self.all(_FIRST)[0][0]
+        while found := self.all(_LAST_OF_WINDOW, {"after": after, "skip": _WINDOW - 1}) or self.all(_LAST, {"after": after}):
             upto = found[0][0]
+            if upto <= after or upto < first:  # a page is missing: it would never end, or say nothing
+                raise damaged(self.path)
             yield {"after": after, "upto": upto}
             after = upto
 
@@ -186,6 +189,7 @@ _WRONG_TYPES = text(
 )
 _AFTER = select(wtmp.c.ID).where(bindparam("after") < wtmp.c.ID)
 _LAST_OF_WINDOW = _AFTER.order_by(wtmp.c.ID).limit(1).offset(bindparam("skip"))
+_FIRST = select(func.min(wtmp.c.ID))
 _LAST = _AFTER.order_by(wtmp.c.ID.desc()).limit(1)
 _OPENING = select(session.c.boot_key, session.c.pid, session.c.start_ticks).where(
     session.c.entry_id == bindparam("ident"), session.c.login == bindparam("login")

@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, select
 from wtmpdb.entry import EntryType, as_time
 from wtmpdb.query.engine import text_of
 from wtmpdb.query.tables import counted, wtmp
+from wtmpdb.text import forms, one_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 # By the index on user and login one row is touched for each account, however long the history.
 _NEWEST = (
     select(wtmp.c.Login, wtmp.c.TTY, wtmp.c.RemoteHost, wtmp.c.Service)
-    .where(wtmp.c.User == bindparam("user"), wtmp.c.Type == EntryType.USER_PROCESS, wtmp.c.Login > 0)
+    .where(wtmp.c.User == bindparam("user"), wtmp.c.Type == EntryType.USER_PROCESS, wtmp.c.Login.between(1, 2**63 - 1))  # text is above all numbers
     .order_by(wtmp.c.Login.desc(), wtmp.c.ID.desc())
     .limit(1)
 )
@@ -61,7 +62,7 @@ class Account:
 
 def users(database: Database) -> list[str]:
     """Return all names in a history, of sessions and others, sorted."""
-    return sorted({text_of(user) or "" for (user,) in database.all(_USERS)})
+    return sorted({one_form(text_of(user) or "") for (user,) in database.all(_USERS)})
 
 
 def last_logins(database: Database, accounts: Iterable[Account]) -> None:
@@ -75,7 +76,8 @@ def last_failures(database: Database, accounts: Iterable[Account]) -> None:
     only_counted = {}
     if database.has("counted"):
         only_counted = {
-            text_of(user): Last(as_time(last) or 0, None, text_of(host), text_of(service)) for user, last, host, service in database.all(_COUNTED)
+            one_form(text_of(user) or ""): Last(as_time(last) or 0, None, text_of(host), text_of(service))
+            for user, last, host, service in database.all(_COUNTED)
         }
     for account in accounts:
         both = [last for last in (_newest(database, account.name), only_counted.get(account.name)) if last]
@@ -85,5 +87,6 @@ def last_failures(database: Database, accounts: Iterable[Account]) -> None:
 def _newest(database: Database, user: str) -> Last | None:
     if not database.has("wtmp"):
         return None
-    found = database.all(_NEWEST, {"user": user})
-    return Last(as_time(found[0][0]) or 0, *map(text_of, found[0][1:])) if found else None
+    found = [row for form in forms(user) for row in database.all(_NEWEST, {"user": form})]
+    lasts = [Last(as_time(login) or 0, *map(text_of, texts)) for login, *texts in found]
+    return max(lasts, key=lambda last: last.time, default=None)

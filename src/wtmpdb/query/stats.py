@@ -17,6 +17,7 @@ from wtmpdb.entry import SECOND, End, EntryType, as_text, as_time, now
 from wtmpdb.history import History
 from wtmpdb.query.engine import between_ids, text_of
 from wtmpdb.query.tables import counted, wtmp
+from wtmpdb.text import forms, one_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +69,9 @@ class Wishes:
         if began:
             statement = statement.where(_BEGAN)
         if self.user is not None:
-            statement = statement.where(wtmp.c.User == self.user)
+            statement = statement.where(wtmp.c.User.in_(forms(self.user)))
         if self.host is not None:
-            statement = statement.where(wtmp.c.RemoteHost == self.host)
+            statement = statement.where(wtmp.c.RemoteHost.in_(forms(self.host)))
         return statement
 
     @property
@@ -197,7 +198,7 @@ class _Sum:
             login, end = line[5], _end(line, moment)
             if self._since <= login <= self._until:
                 self._found.quarters[login // QUARTER] += 1
-                self._found.seconds[line[1].decode()] += _lasted(login, end)
+                self._found.seconds[one_form(line[1].decode())] += _lasted(login, end)
             if login <= self._until and end is not None and end >= max(login, self._since):
                 spans[0].append(max(login, self._since))
                 spans[1].append(end)
@@ -277,13 +278,14 @@ def _failures(database: Database, wishes: Wishes, found: Picture) -> None:
         statement = select(counted.c.first, counted.c.host, counted.c.number).where(counted.c.first.between(bindparam("since"), bindparam("until")))
         for column, wish in ((counted.c.user, wishes.user), (counted.c.host, wishes.host)):
             if wish is not None:
-                statement = statement.where(column == wish)
+                statement = statement.where(column.in_(forms(wish)))
         for first, host, number in database.all(statement, wishes.bounds):
-            quarters[first // QUARTER] += number
-            _add(found.failed_hosts, host, number)
+            attempts = as_time(number) or 0  # the file may be damaged
+            quarters[(as_time(first) or 0) // QUARTER] += attempts
+            _add(found.failed_hosts, host, attempts)
 
 
 def _add(counts: Counter[str], stored: object, number: int) -> None:
     text = text_of(stored)
     if text:
-        counts[text] += number
+        counts[one_form(text)] += number
