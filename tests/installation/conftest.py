@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from installation.systemctl import Systemctl
 from installation.world import World, plain
 from wtmpdb.installation import pam, program
 from wtmpdb.installation.places import PREFIX
@@ -35,3 +36,9 @@ def world(directory: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(program, "interpreter", lambda: "/usr/bin/python3")
     monkeypatch.setattr(pam, "_built", lambda _top: b"the module")
     return made
+
+
+@pytest.fixture
+def systemctl(world: World, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
+    """Give a tree a systemctl."""
+    return Systemctl(world, monkeypatch)

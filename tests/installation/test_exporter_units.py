@@ -7,18 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from installation.test_resident import Systemctl
 from wtmpdb.errors import WtmpdbError
 from wtmpdb.installation import places, program
 
 if TYPE_CHECKING:
+    from installation.systemctl import Systemctl
     from installation.world import World
-
-
-@pytest.fixture
-def systemctl(world: World, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
-    """Give a tree a systemctl."""
-    return Systemctl(world, monkeypatch)
 
 
 def test_on_and_off(world: World, systemctl: Systemctl) -> None:
