@@ -22,11 +22,11 @@ Installs wtmpdb into $prefix, its PAM module and its units.
   --no-packages  do not install packages of the distribution: they are there already
 
 Every other option goes to 'wtmpdb setup', which does the second half: --no-pam, --no-failures, --no-systemd, --no-import,
---private, --all-sessions, --recorder, --exporter, --last.
+--private, --others=all|own|none, --all-sessions, --recorder, --exporter, --last.
 
 Examples:
   git clone … wtmpdb && cd wtmpdb && sudo ./install.sh
-  sudo ./install.sh --private
+  sudo ./install.sh --private --recorder
   sudo wtmpdb setup --undo     takes everything out again
 END
 }
@@ -96,6 +96,7 @@ while [ "$count" -gt 0 ]; do
         --no-packages) packages=no ;;
         -h | --help) usage; exit 0 ;;
         --pam | --no-pam | --failures | --no-failures | --systemd | --no-systemd | --import | --no-import | --private | --no-private | --all-sessions | --no-all-sessions | --recorder | --no-recorder | --exporter | --no-exporter | --last | --no-last) set -- "$@" "$1" ;;
+        --others=all | --others=own | --others=none) set -- "$@" "$1" ;;
         *) usage >&2; exit 2 ;;
     esac
     shift

@@ -16,6 +16,7 @@ from support import BOOT_KEY, HOUR, NOON, SECOND, Machine, edit, make_file, tabl
 from wtmpdb import audit, boot
 from wtmpdb.__main__ import main
 from wtmpdb.errors import LogError
+from wtmpdb.log import Log
 from wtmpdb.system import System
 
 
@@ -44,7 +45,8 @@ def test_boot_and_shutdown(path: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert boot.begin(system=machine) == "known"
     assert (tmp_path / "boot").read_text() == f"{BOOT_KEY}\n"
     assert (tmp_path / "boot").stat().st_mode & 0o777 == 0o644
-    assert boot.began(path) == NOON
+    with Log.read(path) as log:
+        assert boot.began(log) == NOON
     assert boot.end(system=machine)
     assert not boot.end(system=machine)
     assert not (tmp_path / "boot").exists()
@@ -111,7 +113,8 @@ def test_correction(path: str) -> None:
     boot.begin(path, system=Machine(boot=5 * SECOND))
     assert boot.correct(path, system=Machine(boot=NOON)) == NOON - 5 * SECOND
     assert boot.correct(path, system=Machine(boot=NOON + SECOND)) == 0
-    assert boot.began(path) == NOON
+    with Log.read(path) as log:
+        assert boot.began(log) == NOON
     assert boot.end(path, system=Machine(boot=NOON))
 
 
@@ -124,8 +127,8 @@ def test_correction_of_nothing(path: str) -> None:
 def test_no_boot(path: str) -> None:
     """Without any boot recorded, the time of boot is an error with a hint."""
     make_file(Path(path), [])
-    with pytest.raises(LogError, match="no boot has been recorded"):
-        boot.began(path)
+    with Log.read(path) as log, pytest.raises(LogError, match="no boot has been recorded"):
+        boot.began(log)
 
 
 def test_locked_history(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +171,16 @@ def test_boottime(path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     time.tzset()
     assert main(["wtmpdb", "boottime", "-f", path]) == 0
     assert capsys.readouterr().out == "system boot Fri Mar  1 12:00:00 2024\n"
+
+
+def test_boottime_of_this_machine(path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a file the history of this machine is asked, as whoever asks may see it; where there is none yet, a hint says who makes it."""
+    monkeypatch.setattr("wtmpdb.home.history", lambda: Log.read(path))
+    assert main(["wtmpdb", "boottime"]) == 1
+    assert "no boot has been recorded yet: 'wtmpdb boot' does it" in capsys.readouterr().err
+    make_file(Path(path), [(1, "reboot", NOON, None, "~", "6.1", None)])
+    assert main(["wtmpdb", "boottime"]) == 0
+    assert "12:00:00 2024" in capsys.readouterr().out
 
 
 class TestAskingSystemd:

@@ -332,6 +332,7 @@ class TestReferences:
         script = (ROOT / "install.sh").read_text()
         taken = re.findall(r"--[a-z][a-z-]*", next(line for line in script.splitlines() if "--pam |" in line))
         assert set(taken) == {f"--{no}{name.replace('_', '-')}" for name in REMEMBERED for no in ("", "no-")}
+        assert re.search(r"^ *--others=all \| --others=own \| --others=none\) set", script, re.MULTILINE)
         usage = script.partition("usage() {")[2].partition("\n}\n")[0]
         assert all(f"--{'no-' if value else ''}{name.replace('_', '-')}" in usage for name, value in REMEMBERED.items())
 

@@ -15,7 +15,7 @@ from wtmpdb import __version__
 from wtmpdb.__main__ import COMMANDS, NAMES, main
 
 
-@pytest.mark.parametrize("word", ["-h", "--help"])
+@pytest.mark.parametrize("word", ["-h", "--help", "help"])
 def test_help(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The help names all commands, and has examples."""
     assert main(["wtmpdb", word]) == 0
@@ -31,7 +31,10 @@ def test_version(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"wtmpdb {__version__}\n"
 
 
-@pytest.mark.parametrize(("words", "what"), [([], "no command given"), (["lats"], "unknown command 'lats'"), (["-z"], "unknown command '-z'")])
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [([], "no command given"), (["lats"], "unknown command 'lats'"), (["-z"], "unknown command '-z'"), (["help", "lats"], "unknown command 'lats'")],
+)
 def test_wrong_command(words: list[str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing or unknown command is wrong usage, in one line."""
     assert main(["wtmpdb", *words]) == 2
@@ -54,6 +57,8 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
     text = capsys.readouterr().out
     assert "Example" in text
     assert f"wtmpdb {command}" in text
+    assert main(["wtmpdb", "help", command]) == 0
+    assert capsys.readouterr().out == text
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the spool has to belong to root")

@@ -47,13 +47,15 @@ def usage() -> str:
 The login history of this machine.
 
 {commands}
-Each command has a --help of its own, and a man page: wtmpdb(1), wtmpdb-last(1) …
+Each command has a --help of its own ('wtmpdb help COMMAND'), and a man page: wtmpdb(1), wtmpdb-last(1) …
 
 Examples:
   wtmpdb last                   everything, newest first
   wtmpdb last -n 20 alice       the last 20 sessions of alice
   wtmpdb last -s yesterday      since yesterday, 00:00
-  wtmpdb boottime               when the machine was started
+  wtmpdb who -uH                who is on now
+  wtmpdb lastb --by host        from where logins failed
+  wtmpdb stats -s -30days       the last thirty days at a glance
 """
 
 
@@ -82,6 +84,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(command: str, words: list[str], program: str) -> int:
+    if command == "help":
+        command, words = (words[0], ["--help"]) if words else ("--help", [])
+        program = f"wtmpdb {command}"
     if command in ("-h", "--help"):
         code, said = 0, usage()
     elif command in ("-V", "-v", "--version"):

@@ -13,7 +13,7 @@ import time
 
 from wtmpdb import audit
 from wtmpdb.entry import SECOND, now
-from wtmpdb.errors import LogError, NoLogError
+from wtmpdb.errors import LogError
 from wtmpdb.log import WRITTEN, Log
 from wtmpdb.system import BOOT_KEY, System
 
@@ -28,6 +28,9 @@ PATIENCE = 15.0
 
 CORRECT_FROM = 2 * SECOND
 """A clock that was wrong by less than this at boot is not worth a correction."""
+
+TO_RECORD = "'wtmpdb boot' does it, as wtmpdb-boot.service"
+"""What records a boot, for a hint."""
 
 _RUN_LEVELS = {"graphical.target": "5", "multi-user.target": "3", "rescue.target": "1"}
 
@@ -114,16 +117,11 @@ def end(database: str | None = None, *, system: System | None = None) -> bool:
     return closed
 
 
-def began(database: str | None = None) -> int:
-    """Return when the newest boot in the file began, in µs; raises LogError when there is none."""
-    hint = "'wtmpdb boot' does it, as wtmpdb-boot.service"
-    try:
-        with Log.read(database) as log:
-            boots = log.boots()
-    except NoLogError as error:
-        raise NoLogError(str(error), f"no boot has been recorded yet: {hint}") from error
+def began(log: Log) -> int:
+    """Return when the newest boot in a history began, in µs; raises LogError when there is none."""
+    boots = log.boots()
     if not boots:
-        raise LogError(f"{log.path}: no boot has been recorded", hint)
+        raise LogError(f"{log.path}: no boot has been recorded", TO_RECORD)
     return boots[-1].login
 
 

@@ -171,14 +171,14 @@ class TestTold:
         assert main([*words, "glibc-384"]) == 1
         assert capfdbinary.readouterr().err.decode().splitlines() == [
             (
-                "wtmpdb export: 1 times lie after 2038-01-19: programs built for the C library before 2.40 misread them"
+                "wtmpdb export: 1 time lies after 2038-01-19: programs built for the C library before 2.40 misread that"
                 " (choose a layout with 64-bit times: --layout glibc-400)"
             ),
-            "wtmpdb export: 1 sessions without a user were left out",
-            "wtmpdb export: 1 times that the layout cannot hold were left out (choose a layout with 64-bit times: --layout glibc-400)",
+            "wtmpdb export: 1 session without a user was left out",
+            "wtmpdb export: 1 time that the layout cannot hold was left out (choose a layout with 64-bit times: --layout glibc-400)",
         ]
         assert main([*words, "glibc-400"]) == 1
-        assert capfdbinary.readouterr().err.decode().splitlines() == ["wtmpdb export: 1 sessions without a user were left out"]
+        assert capfdbinary.readouterr().err.decode().splitlines() == ["wtmpdb export: 1 session without a user was left out"]
 
     def test_said_otherwise(self, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         """What was cut or put on another line is counted, and is a success."""
@@ -190,7 +190,7 @@ class TestTold:
         path = make_file(tmp_path / "odd.db", rows)
         assert main(["wtmpdb", "export", "-f", str(path), "-o", str(tmp_path / "old")]) == 0
         told = capfdbinary.readouterr().err.decode()
-        assert [line.split()[2:4] for line in told.splitlines()] == [["1", "users"], ["1", "hosts"], ["1", "sessions"], ["1", "sessions"]]
+        assert [line.split()[2:4] for line in told.splitlines()] == [["1", "user"], ["1", "host"], ["1", "session"], ["1", "session"]]
 
     def test_everything_that_is_counted_is_told(self) -> None:
         """Every count has words, and what is left out is told last."""

@@ -60,6 +60,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setattr("wtmpdb.home.history", lambda: Log.read(path))
     monkeypatch.setattr("wtmpdb.log.FAILED", str(tmp_path / "btmp.db"))
     monkeypatch.setattr("wtmpdb.home.take_letters", lambda _: None)
+    monkeypatch.setattr("wtmpdb.home.take_failures", lambda _: None)
     monkeypatch.setattr("wtmpdb.listing.printable._utf8", [True])
     monkeypatch.setattr(lastlog, "now", lambda: NOON + 10 * DAY)
     for name in ("LASTLOG", "LASTLOG2"):

@@ -98,6 +98,14 @@ def test_not_root(calls: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch,
     assert main(["wtmpdb", "setup", "--dry-run"]) == 0
 
 
+@pytest.mark.parametrize("word", ["--recorder", "--exporter"])
+def test_services_without_systemd(calls: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], word: str) -> None:
+    """Whoever asks for a service and in the same breath for no units is told that it cannot be; nothing is done."""
+    assert main(["wtmpdb", "setup", "--no-systemd", word]) == 2
+    assert "do not go with --no-systemd" in capsys.readouterr().err
+    assert calls == []
+
+
 def test_from_a_checkout(capsys: pytest.CaptureFixture[str]) -> None:
     """From a checkout, setup has nothing to install and says in one line what to run."""
     assert main(["wtmpdb", "setup", "--dry-run"]) == 1

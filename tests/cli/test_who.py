@@ -246,7 +246,7 @@ def test_real_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: py
     monkeypatch.setattr("wtmpdb.spool.SPOOL", str(tmp_path))
     monkeypatch.setattr("wtmpdb.logind.SESSIONS", str(tmp_path))
     code = "import os, pty, time; pid, fd = pty.fork(); print(os.read(fd, 99).decode() if pid else os.ttyname(0), flush=True); time.sleep(100)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as monitor:
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True) as monitor:
         assert monitor.stdout
         tty = monitor.stdout.readline().strip().removeprefix("/dev/")
         with Log.write(path) as log:
@@ -255,6 +255,57 @@ def test_real_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: py
         monitor.kill()
         monitor.wait()
         assert printed(capfd, "who") == ""
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+def test_windows_of_tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """The windows of a real tmux are no logins: who uses it is shown on the terminal of the login, as long as that lives."""
+    system = System()
+    path = str(tmp_path / "wtmp.db")
+    monkeypatch.setattr("wtmpdb.log.DATABASE", path)
+    monkeypatch.setattr("wtmpdb.spool.SPOOL", str(tmp_path))
+    monkeypatch.setattr("wtmpdb.logind.SESSIONS", str(tmp_path))
+    code = """
+import os, pty, sys
+pid, fd = pty.fork()
+if not pid:
+    print(os.ttyname(0), flush=True)
+    os.execlp("tmux", "tmux", "-S", sys.argv[1], "new-session", ";", "new-window")
+while got := os.read(fd, 999):
+    print(got, flush=True)
+"""
+    tmux = ["tmux", "-S", str(tmp_path / "tmux")]
+    environment = os.environ | {"TERM": "xterm", "SHELL": "/bin/sh"}
+    command = [sys.executable, "-c", code, tmux[2]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, env=environment) as monitor:
+        assert monitor.stdout
+        tty = monitor.stdout.readline().split("'")[1].partition("\\r")[0].removeprefix("/dev/")
+        try:
+            windows = two_words(*tmux, "list-panes", "-a", "-F", "#{pane_tty}")
+            with Log.write(path) as log:
+                log.apply([opened("alice", NOON, pid=monitor.pid, start=system.process_start(monitor.pid), boot=system.boot_key())])
+            assert f"/dev/{tty}" not in windows
+            assert printed(capfd, "who") == f"alice    {tty:12} 2024-03-01 12:00 (192.0.2.7)\n"
+            monitor.kill()
+            monitor.wait()
+            assert ask(*tmux, "list-sessions")  # it lives on
+            assert printed(capfd, "who") == ""
+        finally:
+            ask(*tmux, "kill-server")
+
+
+def ask(*command: str) -> str:
+    """Return what a command prints; nothing when it fails."""
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
+
+
+def two_words(*command: str) -> list[str]:
+    """Wait until a command prints two words, and return them."""
+    end = time.monotonic() + 10
+    while len(words := ask(*command).split()) != 2:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return words
 
 
 class TestFiles:

@@ -86,6 +86,7 @@ def test_damage_anywhere(world: World) -> None:
 def test_not_root(world: World) -> None:
     """Who is not root gets no problem from that alone: what cannot be seen is a note."""
     world.history((3, "alice", NOON - HOUR, None, "tty1", None, "login"))
+    world.database.chmod(0o640)  # as where it is private
     parents = [world.root, *world.root.parents]
     modes = [path.stat().st_mode for path in parents]
     reader, writer = os.pipe()
@@ -110,5 +111,6 @@ def test_not_root(world: World) -> None:
     with os.fdopen(reader) as stream:
         text = stream.read()
     assert "only root can look into it -> sudo wtmpdb doctor" in text
+    assert "only root and the group of the history can look into it -> sudo wtmpdb doctor" in text
     assert "FAILED" not in text
     assert "the child failed" not in text

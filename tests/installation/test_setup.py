@@ -296,7 +296,9 @@ def test_line_by_hand_keeps_the_module(world: World, capsys: pytest.CaptureFixtu
     world.set_up()
     with pytest.raises(WtmpdbError, match="not all could be undone"):
         world.undo()
-    assert "/etc/pam.d/login:3: still names pam_wtmpdb_spool.so" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "/etc/pam.d/login:3: still names pam_wtmpdb_spool.so" in said
+    assert "lower by one" not in said
     assert world.path(MODULE).exists()
     assert world.path("/usr/local/bin/wtmpdb").is_symlink(), "with what should it be run again?"
     assert world.path("/opt/wtmpdb/bin/wtmpdb").exists()
@@ -332,7 +334,9 @@ def test_the_line_for_failed_logins_is_only_told(world: World, capsys: pytest.Ca
     assert pam.FAILURES_LINE not in capsys.readouterr().out
     with pytest.raises(WtmpdbError, match="not all could be undone"):
         world.undo()
-    assert "/etc/pam.d/su:2: still names pam_wtmpdb_spool.so" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "/etc/pam.d/su:2: still names pam_wtmpdb_spool.so" in said
+    assert "first lower by one each jump over it" in said
 
 
 def test_purge_takes_failed_logins_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:

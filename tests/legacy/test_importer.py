@@ -382,6 +382,18 @@ class TestDatabases:
         summary = import_(database, copy)
         assert (summary.counts.duplicates, summary.counts.sessions, len(table(database))) == (1, 0, 1)
 
+    def test_recorded_elsewhere(self, tmp_path: Path, database: Path) -> None:
+        """A row of the recorder that came by way of a database, such as a backup, is recognised in an old file."""
+        backup = tmp_path / "backup.db"
+        with Log.write(str(backup)) as log:
+            log.begin_boot("a boot", at(0), user="reboot", kernel="6.1.0-18")
+            log.apply([opened("alice", at(1), tty="ssh", host="192.0.2.7")])
+        import_(database, backup)
+        file = write(tmp_path / "wtmp", boot(BEGIN + 2), login(BEGIN + 1.5, "pts/0"), login(BEGIN + 2, "pts/1"))
+        summary = import_(database, file)
+        assert (summary.counts.recognised, summary.counts.sessions, summary.counts.boots) == (2, 1, 0)
+        assert (import_(database, file).counts.sessions, import_(database, backup).counts.duplicates, len(table(database))) == (0, 2, 3)
+
     def test_without_a_name(self, tmp_path: Path, database: Path) -> None:
         """A database that is compressed, or comes through a pipe, is imported row by row too, and known again."""
         source = make_file(tmp_path / "old.db", self.ROWS, ours=False)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from wtmpdb import log
+from wtmpdb import home, log
 from wtmpdb.errors import LogError, complain
 from wtmpdb.query.engine import Database
 from wtmpdb.recorder.access import ALL, for_others
@@ -23,10 +23,12 @@ def failures_option(parser: ArgumentParser) -> None:
 def failed_logins(path: str | None, program: str) -> Database | None:
     """Open the database of failed logins that was named; raises LogError.
 
-    By default that of this machine: None where there is none or it is not for whoever asks. What else stands in the way is said on stderr.
+    By default that of this machine, once what waits in the spool is in it: None where there is none or it is not for whoever asks. What else stands
+    in the way is said on stderr.
     """
     if path is not None:
         return Database.read(path)
+    home.take_failures(program)
     try:
         return Database.read(log.FAILED) if os.access(log.FAILED, os.R_OK) else None
     except LogError as error:

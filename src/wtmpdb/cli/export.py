@@ -35,17 +35,18 @@ Examples:
 
 _HINT = "choose a layout with 64-bit times: --layout glibc-400"
 
-# What a file of old could not take as it is, in the order in which it is told; the last three make the exit status 1.
+# What a file of old could not take as it is, of one, of several, and how it went on; in the order in which it is told. The last three make the exit
+# status 1.
 _SAID = {
-    "users": "{} users were cut, being longer than the layout's",
-    "hosts": "{} hosts were cut, being longer than the layout's",
-    "renamed": "{} sessions were put on a line of another name (such as ssh:2), since others overlap them on theirs, or since it was cut",
-    "lines": "{} sessions without a terminal were put on the line ?",
-    "beyond": "{} sessions that lasted beyond a shutdown or a boot have no logout",
-    "late": "{} times lie after 2038-01-19: programs built for the C library before 2.40 misread them",
-    "kinds": "{} records of a kind that the layout has not were left out",
-    "nameless": "{} sessions without a user were left out",
-    "times": "{} times that the layout cannot hold were left out",
+    "users": ("user was", "users were", "cut, being longer than the layout's"),
+    "hosts": ("host was", "hosts were", "cut, being longer than the layout's"),
+    "renamed": ("session was", "sessions were", "put on a line of another name (such as ssh:2), since others overlap there, or since it was cut"),
+    "lines": ("session without a terminal was", "sessions without a terminal were", "put on the line ?"),
+    "beyond": ("session that lasted beyond a shutdown or a boot has", "sessions that lasted beyond a shutdown or a boot have", "no logout"),
+    "late": ("time lies", "times lie", "after 2038-01-19: programs built for the C library before 2.40 misread that"),
+    "kinds": ("record of a kind that the layout has not was", "records of a kind that the layout has not were", "left out"),
+    "nameless": ("session without a user was", "sessions without a user were", "left out"),
+    "times": ("time that the layout cannot hold was", "times that the layout cannot hold were", "left out"),
 }
 _LEFT_OUT = ("kinds", "nameless", "times")
 
@@ -107,8 +108,8 @@ def _listed(log: Log, wishes: Namespace) -> Iterator[bytes]:
 
 def _told(records: Records, program: str) -> int:
     """Say what was said otherwise, and what was left out."""
-    for what, text in _SAID.items():
+    for what, (one, several, how) in _SAID.items():
         count = records.changed.get(what, 0)
         if count:
-            complain(f"{program}: {text.format(count)}", _HINT if what in ("late", "times") else "")
+            complain(f"{program}: {count} {one if count == 1 else several} {how}", _HINT if what in ("late", "times") else "")
     return 1 if any(records.changed.get(what) for what in _LEFT_OUT) else 0

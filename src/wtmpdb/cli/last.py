@@ -50,8 +50,8 @@ OPTIONS = (
     Option("byte-order", "", "byte-order", "order", "of an old file: little or big"),
     Option("file", "f", "file", "file", "read this database or old file; several databases are merged by time"),
     Option("fulltimes", "F", "fulltimes", "", "show full dates and times"),
-    Option("for-service", "", "for-service", "service", "only sessions of this PAM service"),
-    Option("from-host", "", "from-host", "host", "only sessions from this remote host"),
+    Option("for-service", "", "for-service", "service", "only what came through this PAM service"),
+    Option("from-host", "", "from-host", "host", "only what came from this remote host"),
     Option("help", "h", "help", "", "show this and end"),
     Option("ip", "i", "ip", "", "show addresses instead of names"),
     Option("json", "j", "json", "", "print a JSON document"),
@@ -73,6 +73,9 @@ OPTIONS = (
 
 FAILED_OPTIONS = (*OPTIONS, Option("by", "", "by", "what", "count attempts by user, host, address, service or day", exact=True))
 """The options of `lastb`."""
+
+MEANINGLESS = ("open", "system")
+"""Options that say nothing of failed logins: `lastb` takes them, as util-linux takes -x, and its help leaves them out."""
 
 _LOGINS = "Show who was logged in, newest first."
 _FAILED_LOGINS = "Show failed logins, newest first."
@@ -202,7 +205,8 @@ def _form(wishes: Wishes, name: str, value: str) -> None:
 
 def _usage(*, failed: bool) -> str:
     what, examples = (_FAILED_LOGINS, _FAILED_EXAMPLES) if failed else (_LOGINS, _EXAMPLES)
-    options = describe(FAILED_OPTIONS if failed else OPTIONS, number="the same as --limit").replace("{", "{{").replace("}", "}}")
+    shown = [option for option in FAILED_OPTIONS if option.name not in MEANINGLESS] if failed else OPTIONS
+    options = describe(shown, number="the same as --limit").replace("{", "{{").replace("}", "}}")
     return f"Usage: {{program}} [option…] [user|tty…]\n\n{what}\n\n{options}{_TIMES}{examples}"
 
 

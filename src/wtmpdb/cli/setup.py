@@ -64,6 +64,8 @@ def run(words: Sequence[str], program_name: str) -> int:
     asked = {name: getattr(wishes, name) for name in OPTIONS}
     if wishes.purge and not wishes.undo:
         parser.error("--purge goes with --undo")
+    if wishes.systemd is False and (wishes.recorder or wishes.exporter):
+        parser.error("--recorder and --exporter are services of systemd: they do not go with --no-systemd")
     if wishes.undo and any(value is not None for value in (*asked.values(), wishes.others)):
         parser.error("--undo undoes all: it goes with no other option but --root, --dry-run and --purge")
     if os.geteuid() != 0 and not (wishes.dry_run and wishes.root == "/" and not wishes.undo):

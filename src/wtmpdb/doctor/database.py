@@ -12,7 +12,7 @@ import tempfile
 from wtmpdb import schema
 from wtmpdb.doctor.asking import Asked, OutOfTimeError, asked, connected
 from wtmpdb.doctor.finding import note, ok, problem
-from wtmpdb.errors import DamagedLogError, LogError, NoLogError
+from wtmpdb.errors import DamagedLogError, DeniedLogError, LogError, NoLogError
 from wtmpdb.installation import places
 from wtmpdb.installation.found import sshd_records
 from wtmpdb.log import Log
@@ -125,6 +125,9 @@ def whole(case: Case) -> Iterator[Finding]:
     except NoLogError:
         return
     except LogError as error:
+        if isinstance(error, DeniedLogError) and not case.alone:  # as it is to be where the history is private
+            yield note("integrity", "only root and the group of the history can look into it", "sudo wtmpdb doctor")
+            return
         yield problem("integrity", str(error), error.hint or (_recovery(case.database) if isinstance(error, DamagedLogError) else ""))
         return
     if _is_wal(case.database):

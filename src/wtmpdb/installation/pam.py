@@ -88,6 +88,8 @@ def remove(changes: Changes) -> bool:
         changes.remove(f"{PROFILES}/{name}")
     if not changes.dry and (left := [f"{line.file}:{line.number}" for line in _lines(changes)]):
         changes.note(f"{', '.join(left)}: still names {MODULE}, in a file that was edited by hand: take the line out, and run this again")
+        if pam_lines(changes.root, MODULE, "auth"):
+            changes.note("in the auth part first lower by one each jump over it ([success=2 ...] and the like), or right passwords are refused")
         return False
     directory = security_directory(changes.root)
     if directory:

@@ -72,10 +72,10 @@ _CARRY = "UPDATE temp.staged SET entry_id = -place, hash = NULL WHERE place < 0"
 _NEXT_IDS = "SELECT max(ID) FROM (SELECT ID FROM wtmp WHERE ID > ? ORDER BY ID LIMIT ?)"
 _NEXT_PLACES = "SELECT max(place) FROM (SELECT place FROM temp.staged WHERE place > ? ORDER BY place LIMIT ?)"
 
-# Rows of the recorder, of C or of whoever, which no record has claimed yet.
+# Rows of the recorder, of C or of whoever, also by way of another database, which no record of an old file has claimed yet: that has a process id.
 _LOOK = """INSERT OR IGNORE INTO temp.present SELECT Type, User, Login, ID, TTY, coalesce(RemoteHost, '') FROM wtmp
     WHERE ID > ? AND ID <= ? AND Type IN (1, 3) AND Login BETWEEN ? AND ?
-    AND NOT EXISTS (SELECT 1 FROM imported WHERE entry_id = ID AND imported.login = wtmp.Login)"""
+    AND NOT EXISTS (SELECT 1 FROM imported WHERE entry_id = ID AND imported.login = wtmp.Login AND pid NOT NULL)"""
 
 _PLAN = """INSERT INTO temp.batch (place, type, how, id, login)
     SELECT place, type, CASE WHEN s.entry_id NOT NULL THEN 'carried' WHEN i.entry_id NOT NULL THEN 'known' ELSE 'new' END,
