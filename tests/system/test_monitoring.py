@@ -28,8 +28,17 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-# `wtmpdb exporter` itself; where failed logins and letters are it does not let one say.
-EXPORTER = "import sys; from wtmpdb import log, spool; log.FAILED, spool.SPOOL = sys.argv[1:3]; from wtmpdb.__main__ import main; main(sys.argv[2:])"
+# `wtmpdb exporter` itself, of a machine that has everything in one directory; a recorder has just looked there.
+EXPORTER = """
+import sys
+from wtmpdb import log, spool
+log.DATABASE, log.FAILED, spool.SPOOL, pulse_of_recorder = (f"{sys.argv[1]}/{name}" for name in ("wtmp.db", "btmp.db", "spool", "recorder"))
+from wtmpdb.recorder import pulse
+pulse.PULSE = pulse_of_recorder
+pulse.beat(spool.SPOOL)
+from wtmpdb.__main__ import main
+main(sys.argv[1:])
+"""
 OPTIONS = ("--collect.per-user", "--collect.per-host", "--collect.sessions")
 ATTACKER = "192.0.2.66"
 _opener = build_opener(ProxyHandler({}))  # loopback only, whatever the environment says
@@ -52,8 +61,7 @@ class Prometheus:
         (self.directory / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         for name in configuration["rule_files"]:
             shutil.copy(DASHBOARDS / name, self.directory)
-        exporter = ("exporter", f"--file={self.directory / 'wtmp.db'}", f"--web.listen-address=127.0.0.1:{self._target}", *OPTIONS)
-        self._run(sys.executable, "-c", EXPORTER, str(self.directory / "btmp.db"), str(self.directory / "spool"), *exporter)
+        self._run(sys.executable, "-c", EXPORTER, str(self.directory), "exporter", f"--web.listen-address=127.0.0.1:{self._target}", *OPTIONS)
         places = (f"--config.file={self.directory / 'prometheus.yml'}", f"--storage.tsdb.path={self.directory / 'data'}")
         self._run("prometheus", *places, f"--web.listen-address=127.0.0.1:{self.port}")
         until(lambda: self.ask("wtmpdb_up == 1"), "Prometheus to have scraped the exporter")
