@@ -159,7 +159,7 @@ class TestChanges:
         assert (found["sessions{class=user,remote=true,type=tty}"], found["session_ends_total{reason=logout}"]) == (0, 2)
 
     @pytest.mark.parametrize("over", [False, True])
-    @pytest.mark.parametrize("seen", ["both", "ours", "theirs", "none"])
+    @pytest.mark.parametrize("seen", ["both", "ours", "ours with its terminal", "theirs", "none"])
     def test_two_rows_that_become_one(self, history: Path, machine: Machine, expose: Expose, seen: str, *, over: bool) -> None:
         """A session of which sshd writes a row too is counted once, whenever the exporter looks, and is open as long as it lasts."""
         source = collector(history, machine)
@@ -172,17 +172,19 @@ class TestChanges:
             if who == "ours":
                 with Log.write(str(history)) as log:
                     log.apply([event])
+                    if "terminal" in seen:
+                        merging.put_in(log, [(str(event.key), "pts/7")])
             else:
                 with edit(history) as database:
                     insert = "INSERT INTO wtmp (Type, User, Login, TTY, RemoteHost) VALUES (3, 'dave', ?, 'pts/7', '192.0.2.7')"
                     database.execute(insert, (start + 9000,))
-            if who == seen:
+            if seen.startswith(who):
                 assert expose(source)["database_rows"] == before["database_rows"] + 1
         if over:
             with Log.write(str(history)) as log:
                 log.apply([closed(event, start + SECOND)])
                 log.query("UPDATE wtmp SET Logout = ? WHERE TTY = 'pts/7'", (start + SECOND,))
-        if seen == "both":
+        if seen in ("both", "ours with its terminal"):
             assert expose(source)[remote] == before[remote] + (not over)
         with Log.write(str(history)) as log:
             if over:

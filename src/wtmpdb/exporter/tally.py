@@ -43,7 +43,7 @@ _MERGED = 30 * SECOND
 _SSH = UNMADE.encode()
 _BOTH = (
     "SELECT 1 FROM wtmp AS this JOIN wtmp AS other ON other.Login BETWEEN this.Login - ? AND this.Login + ? AND other.User = this.User"
-    " AND other.Type = 3 AND other.ID < this.ID WHERE this.ID = ? AND {ours}.TTY = ? AND {ours}.Login <= {theirs}.Login"
+    " AND other.Type = 3 AND other.ID < this.ID WHERE this.ID = ? AND {ours}.TTY IN (?, {theirs}.TTY) AND {ours}.Login <= {theirs}.Login"
     " AND EXISTS (SELECT 1 FROM session WHERE entry_id = {ours}.ID) AND {theirs}.TTY LIKE 'pts/%'"
     " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = {theirs}.ID AND session.login = {theirs}.Login)"
 )
@@ -77,7 +77,7 @@ class Tally(Follower):
         self._boots: list[Boot] = []
         self._booted = True  # whether boots have come that were not looked at
         self._unsettled: set[int] = set()  # of the open ones, those that a boot may have ended
-        self._ours: set[tuple[int, object]] = set()  # login and user of new sessions whose row may give way to sshd's
+        self._young: dict[tuple[int, object], int] = {}  # IDs of new sessions, by login and user: their rows may give way to sshd's
 
     def update(self) -> None:
         """Look at the file. Raises LogError; what was seen until then stays, and the next look goes on from there."""
@@ -96,22 +96,19 @@ class Tally(Follower):
 
     def settled(self, log: Log, chunk: list[Row]) -> list[Row]:
         """Return the rows before the first of which another one, seen already, is of the same session."""
-        self._ours = {one for one in self._ours if _is_young(one[0])}
+        self._young = {key: ident for key, ident in self._young.items() if _is_young(key[0])}
         return next((chunk[:place] for place, row in enumerate(chunk) if _is_young(row[5]) and _is_one_of_two(log, row)), chunk)
 
     def stays(self, row: Row) -> bool:
         """Tell whether the recorder leaves a row as it is: where sshd has written one too, it deletes its own, and corrects that."""
-        return not (_is_ssh(row) and _is_young(row[5]))
+        return not (row[8] == EntryType.USER_PROCESS and _is_young(row[5]))
 
     def _take(self, chunk: list[Row]) -> None:
         for row in chunk:
-            _, user, tty, _, service, login, logout, ident, type_ = row
+            _, _, _, _, service, login, logout, ident, type_ = row
             if type_ == EntryType.USER_PROCESS:
-                if (login, user) in self._ours and tty != _SSH:
-                    self._take_over(row)
+                if _is_young(login) and self._takes_over(row):
                     continue
-                if tty == _SSH and _is_young(login):
-                    self._ours.add((login, user))
                 login = login if type(login) is int else as_time(login) or 0  # what damage made of it
                 self.starts.count(as_text(service))
                 if self.latest is None or login > self.latest:
@@ -124,15 +121,19 @@ class Tally(Follower):
             elif type_ == EntryType.BOOT_TIME:
                 self._booted = True
 
-    def _take_over(self, row: Row) -> None:
-        """Let sshd's row of a session that was counted stand for it from now on."""
-        self._ours.remove((row[5], row[1]))
+    def _takes_over(self, row: Row) -> bool:
+        """Tell whether a row stands for a session that was counted from now on, because the row of that has given way to it."""
+        _, user, _, _, _, login, _, ident, _ = row
+        before = self._young.get((login, user))
+        self._young[login, user] = ident
+        if before is None or self._log.query("SELECT 1 FROM wtmp WHERE ID = ?", (before,)):
+            return False
         self.rows -= 1
-        ours = {ident for ident, before in self._open.items() if (before[5], before[1]) == (row[5], row[1])}
-        if ours:
-            self._keep(self._open.keys() - ours)
-            self._open[row[7]] = clean((*row[:6], None, *row[7:]))  # whether it has ended is looked at next
-            self._unsettled.add(row[7])
+        if before in self._open:
+            self._keep(self._open.keys() - {before})
+            self._open[ident] = clean((*row[:6], None, *row[7:]))  # whether it has ended is looked at next
+            self._unsettled.add(ident)
+        return True
 
     def _ended(self, how: str, lasted: int) -> None:
         lasted = max(lasted, 0)  # the clock may have been set back
@@ -222,13 +223,9 @@ def _is_young(login: object) -> bool:
     return type(login) is int and 0 <= now() - login < _MERGED
 
 
-def _is_ssh(row: Row) -> bool:
-    """Tell whether a row may be one of two, ours or sshd's."""
-    _, _, tty, _, service, _, _, _, type_ = row
-    return type_ == EntryType.USER_PROCESS and (tty == _SSH or (service is None and (tty or b"").startswith(b"pts/")))
-
-
 def _is_one_of_two(log: Log, row: Row) -> bool:
     """Tell whether a row is our own or sshd's of a session of which the other was there before."""
-    ask = _OURS if row[2] == _SSH else _THEIRS
-    return _is_ssh(row) and has_table(log, "session") and bool(log.query(ask, (SOON, SOON, row[7], UNMADE)))
+    _, _, tty, _, service, _, _, ident, type_ = row
+    if type_ != EntryType.USER_PROCESS or not (tty == _SSH or (tty or b"").startswith(b"pts/")) or not has_table(log, "session"):
+        return False
+    return bool(log.query(_THEIRS if service is None else _OURS, (SOON, SOON, ident, UNMADE)))
