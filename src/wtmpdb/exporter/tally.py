@@ -226,6 +226,8 @@ def _is_young(login: object) -> bool:
 def _is_one_of_two(log: Log, row: Row) -> bool:
     """Tell whether a row is our own or sshd's of a session of which the other was there before."""
     _, _, tty, _, service, _, _, ident, type_ = row
-    if type_ != EntryType.USER_PROCESS or not (tty == _SSH or (tty or b"").startswith(b"pts/")) or not has_table(log, "session"):
+    if type_ != EntryType.USER_PROCESS or not isinstance(tty, bytes) or not (tty == _SSH or tty.startswith(b"pts/")):
+        return False
+    if not has_table(log, "session"):
         return False
     return bool(log.query(_THEIRS if service is None else _OURS, (SOON, SOON, ident, UNMADE)))
