@@ -313,13 +313,13 @@ def test_read_only_spool(resident: Resident, tmp_path: Path) -> None:
 @pytest.mark.parametrize("service", [True, False])
 def test_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, service: bool) -> None:
     """A service to which a file system stays read-only ends, since systemd starts it again with a new view of it; another program goes on."""
+    monkeypatch.setattr(server, "ANEW", 0.2)
+    if service:
+        monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
     place = tmp_path / "place"
     place.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False).returncode:
         pytest.skip("no tmpfs can be mounted here")
-    monkeypatch.setattr(server, "ANEW", 0.2)
-    if service:
-        monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
     try:
         spool = make_spool(tmp_path / "spool")
         make_file(place / "wtmp.db", [])
@@ -336,6 +336,7 @@ def test_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, service
         recorder.start()
         loop.after(2.0, end)
         loop.run()
+        recorder.close()
         loop.close()
         assert ended == ([] if service else ["by us"])
         assert len(os.listdir(spool / "new")) == 1

@@ -50,6 +50,7 @@ _BOTH = (
 _OURS, _THEIRS = _BOTH.format(ours="this", theirs="other"), _BOTH.format(ours="other", theirs="this")
 _BOUNDS = tuple(seconds * SECOND for seconds in BUCKETS)
 _WATCHED = "SELECT ID, Login, Logout FROM wtmp WHERE ID IN ({})"
+_THERE = "SELECT ID, Login FROM wtmp WHERE ID BETWEEN ? AND ?"
 _AT_ONCE = 500
 
 
@@ -97,7 +98,14 @@ class Tally(Follower):
     def settled(self, log: Log, chunk: list[Row]) -> list[Row]:
         """Return the rows before the first of which another one, seen already, is of the same session."""
         self._young = {key: ident for key, ident in self._young.items() if _is_young(key[0])}
-        return next((chunk[:place] for place, row in enumerate(chunk) if _is_young(row[5]) and _is_one_of_two(log, row)), chunk)
+        young = [row for row in chunk if _is_young(row[5])]
+        if not young:
+            return chunk
+        waits = {row[7] for row in young if _is_one_of_two(log, row)}
+        # The recorder may have made one of two meanwhile: then neither was found to be one.
+        there = set(log.query(_THERE, (young[0][7], young[-1][7])))
+        waits |= {row[7] for row in young if (row[7], row[5]) not in there}
+        return next((chunk[:place] for place, row in enumerate(chunk) if row[7] in waits), chunk)
 
     def stays(self, row: Row) -> bool:
         """Tell whether the recorder leaves a row as it is: where sshd has written one too, it deletes its own, and corrects that."""
