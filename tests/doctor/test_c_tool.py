@@ -19,6 +19,13 @@ def test_beside(world: World) -> None:
     assert "pam_wtmpdb.so, its daemon (/run/wtmpdb/socket): it may read and write the same file" in found
 
 
+def test_our_own_socket(world: World) -> None:
+    """The socket of our own recorder, which is where the C project's daemon would have its own, is not taken for one of that."""
+    world.write("run/wtmpdb/socket", "")
+    world.write("usr/local/lib/systemd/system/wtmpdb-varlink.socket", "")
+    assert said(list(c_tool.beside(world.case())), OK) == ["the C project's wtmpdb is not installed -> "]
+
+
 def test_both_modules(world: World) -> None:
     """A service that runs through both modules gets two rows for each session: a problem."""
     assert list(c_tool.module(world.case())) == []

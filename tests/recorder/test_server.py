@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import NOON, closed, edit, make_spool, opened, post, table
+from support import NOON, closed, edit, make_file, make_spool, opened, post, table
 from wtmpdb.log import Log
+from wtmpdb.recorder import server
+from wtmpdb.recorder.loop import Loop
 from wtmpdb.schema import VERSION
 from wtmpdb.spool import Spool
 
@@ -305,6 +307,40 @@ def test_read_only_spool(resident: Resident, tmp_path: Path) -> None:
         assert resident.end() == 0
     finally:
         resident.close()
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize("service", [True, False])
+def test_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, service: bool) -> None:
+    """A service to which a file system stays read-only ends, since systemd starts it again with a new view of it; another program goes on."""
+    monkeypatch.setattr(server, "ANEW", 0.2)
+    if service:
+        monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    place = tmp_path / "place"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], capture_output=True, check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        spool = make_spool(tmp_path / "spool")
+        make_file(place / "wtmp.db", [])
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        post(spool, opened("alice"))
+        ended = []
+        loop = Loop()
+
+        def end() -> None:
+            ended.append("by us")
+            loop.stop()
+
+        recorder = server.Server(loop, str(place / "wtmp.db"), str(spool), owner=os.geteuid())
+        recorder.start()
+        loop.after(2.0, end)
+        loop.run()
+        recorder.close()
+        loop.close()
+        assert ended == ([] if service else ["by us"])
+        assert len(os.listdir(spool / "new")) == 1
+    finally:
         subprocess.run(["umount", place], check=True)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -237,6 +239,21 @@ def test_locked(recorder: Recorder, monitors: Callable[..., Monitor]) -> None:
     recorder.take(monitor.opened())
     recorder.errors = 4
     assert recorder.run(lambda: recorder.ttys() == [tty])
+
+
+def test_locked_while_it_learns(tmp_path: Path, quick: None) -> None:  # noqa: ARG001 - what it does counts
+    """While another program has the history locked, the recorder complains of nothing and waits for nobody; soon it knows."""
+    recorder = Recorder(tmp_path / "wtmp.db", Machine(processes={100: 1000}, terminals={100: b"pts/1"}))
+    recorder.log = Log.write(str(recorder.path), timeout=0.01)
+    event = opened()
+    recorder.log.apply([event])
+    with closing(sqlite3.connect(recorder.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        recorder.terminals.applied([event], recorder.log)
+        assert not recorder.run(lambda: bool(recorder.terminals._watched), seconds=0.3)
+    assert recorder.run(lambda: bool(recorder.terminals._watched), seconds=0.3)
+    assert recorder.run(lambda: recorder.ttys() == ["pts/1"])
+    recorder.close()
 
 
 def test_row_of_sshd_that_comes_late(recorder: Recorder, monitors: Callable[..., Monitor]) -> None:

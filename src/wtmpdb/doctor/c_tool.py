@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 PROGRAM = "/usr/bin/wtmpdb"
 SOCKET = "/run/wtmpdb/socket"
-"""Where the C project's daemon listens."""
+"""Where the C project's daemon listens, or our recorder, if it is to stay: then the daemon is masked."""
 
 
 def beside(case: Case) -> Iterator[Finding]:
     """Say what of the C project is there."""
     there = [path for path in (PROGRAM, f"{security_directory(case.root)}/{places.C_MODULE}") if os.path.exists(case.path(path))]
-    if os.path.exists(case.path(SOCKET)):
+    if os.path.exists(case.path(SOCKET)) and not any(os.path.exists(case.path(file)) for file in places.RESIDENT_FILES):
         there.append(f"its daemon ({SOCKET})")
     yield ok("C tool", f"{', '.join(there)}: it may read and write the same file" if there else "the C project's wtmpdb is not installed")
 

@@ -34,7 +34,8 @@ class Follower:
 
     def restart(self) -> None:
         """Begin anew. A subclass drops what it has added up, too."""
-        self._last: tuple[int, int] | None = None  # ID and login of the last row seen
+        self._last: int | None = None  # ID of the last row seen
+        self._anchor: tuple[int, int] | None = None  # ID and login of the last one that is to stay as it is
         self._first: int | None = None
         self.rows = 0
         self.oldest: int | None = None
@@ -53,20 +54,29 @@ class Follower:
             self.restart()
         self._file = facts.st_dev, facts.st_ino
         self._look_for_deletions(log)
-        while chunk := log.query(_NEXT, (self._last[0] if self._last else _BEFORE_ALL,)):
+        while chunk := self.settled(log, log.query(_NEXT, (_BEFORE_ALL if self._last is None else self._last,))):
             if self._first is None:
                 self._first = chunk[0][7]
-            if self._last and chunk[-1][7] <= self._last[0]:
+            if self._last is not None and chunk[-1][7] <= self._last:
                 raise damaged(self.path)  # a page is missing: it would never end
-            self._last = chunk[-1][7], chunk[-1][5]
+            self._last = chunk[-1][7]
+            self._anchor = next(((row[7], row[5]) for row in reversed(chunk) if self.stays(row)), self._anchor)
             self.rows += len(chunk)
             logins = [login for row in chunk if (login := row[5] if type(row[5]) is int else as_time(row[5])) is not None]
             self.oldest = min((*logins, *(() if self.oldest is None else (self.oldest,))), default=None)
             yield chunk
 
+    def settled(self, _: Log, chunk: list[Row]) -> list[Row]:
+        """Return the rows that are to be seen now, up to the first that has to wait; a subclass knows which."""
+        return chunk
+
+    def stays(self, _: Row) -> bool:
+        """Tell whether a row that was seen stays as it is; a subclass knows of others."""
+        return True
+
     def _is_where_it_was(self, log: Log) -> bool:
-        """Tell whether the last row seen is there still: a file put in the place of ours can have the same inode."""
-        return self._last is None or log.query("SELECT ID, Login FROM wtmp WHERE ID = ?", (self._last[0],)) == [self._last]
+        """Tell whether a row that was seen is there still: a file put in the place of ours can have the same inode."""
+        return self._anchor is None or log.query("SELECT ID, Login FROM wtmp WHERE ID = ?", (self._anchor[0],)) == [self._anchor]
 
     def _look_for_deletions(self, log: Log) -> None:
         """Count the rows again when the first is not there any more: it is the oldest that are deleted. The sums of what happened stay."""
@@ -80,7 +90,7 @@ class Follower:
                 raise damaged(self.path)
             self.rows, ident = self.rows + found[0], found[1]
         # What is behind the last row seen is counted when it is read.
-        self.rows -= log.query("SELECT count(*) FROM wtmp WHERE ID > ?", (self._last[0] if self._last else _BEFORE_ALL,))[0][0]
+        self.rows -= log.query("SELECT count(*) FROM wtmp WHERE ID > ?", (_BEFORE_ALL if self._last is None else self._last,))[0][0]
 
 
 class Rising:

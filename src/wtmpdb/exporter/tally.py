@@ -2,6 +2,9 @@
 """What the history of sessions and boots adds up to. The first look reads all of it, each one after that only what is new or still open.
 
 Counted by ID, not by time: a row that is imported counts when it comes. What is open is kept, and looked at again until it has ended.
+
+A session to which Debian 13's sshd has written a row of its own has two until the recorder has made one of them (`wtmpdb.recorder.merging`): it is
+counted once.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ from typing import TYPE_CHECKING, cast
 
 from wtmpdb import live
 from wtmpdb.entry import SECOND, End, EntryType, as_text, as_time, clean, now
-from wtmpdb.exporter.follow import Follower
+from wtmpdb.event import UNMADE
+from wtmpdb.exporter.follow import Follower, has_table
 from wtmpdb.exporter.labels import Tallied
 from wtmpdb.history import History
 from wtmpdb.log import Log
+from wtmpdb.recorder.merging import SOON
 from wtmpdb.system import System
 
 if TYPE_CHECKING:
@@ -32,8 +37,20 @@ LOGOUT, CRASH, SHUTDOWN = "logout", "crash", "shutdown"
 _SETTLES = 60 * SECOND
 """So long after a boot it is not yet said how sessions of the one before have ended: their last letters may still wait."""
 
+_MERGED = 30 * SECOND
+"""So long after its login two rows of a session become one, if ever."""
+
+_SSH = UNMADE.encode()
+_BOTH = (
+    "SELECT 1 FROM wtmp AS this JOIN wtmp AS other ON other.Login BETWEEN this.Login - ? AND this.Login + ? AND other.User = this.User"
+    " AND other.Type = 3 AND other.ID < this.ID WHERE this.ID = ? AND {ours}.TTY IN (?, {theirs}.TTY) AND {ours}.Login <= {theirs}.Login"
+    " AND EXISTS (SELECT 1 FROM session WHERE entry_id = {ours}.ID) AND {theirs}.TTY LIKE 'pts/%'"
+    " AND NOT EXISTS (SELECT 1 FROM session WHERE entry_id = {theirs}.ID AND session.login = {theirs}.Login)"
+)
+_OURS, _THEIRS = _BOTH.format(ours="this", theirs="other"), _BOTH.format(ours="other", theirs="this")
 _BOUNDS = tuple(seconds * SECOND for seconds in BUCKETS)
 _WATCHED = "SELECT ID, Login, Logout FROM wtmp WHERE ID IN ({})"
+_THERE = "SELECT ID, Login FROM wtmp WHERE ID BETWEEN ? AND ?"
 _AT_ONCE = 500
 
 
@@ -61,6 +78,7 @@ class Tally(Follower):
         self._boots: list[Boot] = []
         self._booted = True  # whether boots have come that were not looked at
         self._unsettled: set[int] = set()  # of the open ones, those that a boot may have ended
+        self._young: dict[tuple[int, object], int] = {}  # IDs of new sessions, by login and user: their rows may give way to sshd's
 
     def update(self) -> None:
         """Look at the file. Raises LogError; what was seen until then stays, and the next look goes on from there."""
@@ -77,10 +95,28 @@ class Tally(Follower):
 
     # What is new
 
+    def settled(self, log: Log, chunk: list[Row]) -> list[Row]:
+        """Return the rows before the first of which another one, seen already, is of the same session."""
+        self._young = {key: ident for key, ident in self._young.items() if _is_young(key[0])}
+        young = [row for row in chunk if _is_young(row[5])]
+        if not young:
+            return chunk
+        waits = {row[7] for row in young if _is_one_of_two(log, row)}
+        # The recorder may have made one of two meanwhile: then neither was found to be one.
+        there = set(log.query(_THERE, (young[0][7], young[-1][7])))
+        waits |= {row[7] for row in young if (row[7], row[5]) not in there}
+        return next((chunk[:place] for place, row in enumerate(chunk) if row[7] in waits), chunk)
+
+    def stays(self, row: Row) -> bool:
+        """Tell whether the recorder leaves a row as it is: where sshd has written one too, it deletes its own, and corrects that."""
+        return not (row[8] == EntryType.USER_PROCESS and _is_young(row[5]))
+
     def _take(self, chunk: list[Row]) -> None:
         for row in chunk:
             _, _, _, _, service, login, logout, ident, type_ = row
             if type_ == EntryType.USER_PROCESS:
+                if _is_young(login) and self._takes_over(row):
+                    continue
                 login = login if type(login) is int else as_time(login) or 0  # what damage made of it
                 self.starts.count(as_text(service))
                 if self.latest is None or login > self.latest:
@@ -92,6 +128,20 @@ class Tally(Follower):
                     self._unsettled.add(ident)
             elif type_ == EntryType.BOOT_TIME:
                 self._booted = True
+
+    def _takes_over(self, row: Row) -> bool:
+        """Tell whether a row stands for a session that was counted from now on, because the row of that has given way to it."""
+        _, user, _, _, _, login, _, ident, _ = row
+        before = self._young.get((login, user))
+        self._young[login, user] = ident
+        if before is None or self._log.query("SELECT 1 FROM wtmp WHERE ID = ?", (before,)):
+            return False
+        self.rows -= 1
+        if before in self._open:
+            self._keep(self._open.keys() - {before})
+            self._open[ident] = clean((*row[:6], None, *row[7:]))  # whether it has ended is looked at next
+            self._unsettled.add(ident)
+        return True
 
     def _ended(self, how: str, lasted: int) -> None:
         lasted = max(lasted, 0)  # the clock may have been set back
@@ -108,13 +158,16 @@ class Tally(Follower):
         for place in range(0, len(idents), _AT_ONCE):
             some = idents[place : place + _AT_ONCE]
             for ident, login, logout in self._log.query(_WATCHED.format(",".join("?" * len(some))), some):
-                row = self._open[ident]
-                if (as_time(login) or 0) != row[5]:
+                row, began = self._open[ident], as_time(login) or 0
+                if not 0 <= row[5] - began <= SOON:  # what the recorder may have corrected
                     continue  # the ID was used again
                 if ended := as_time(logout):
-                    self._ended(LOGOUT, ended - row[5])
-                else:
-                    there.add(ident)
+                    self._ended(LOGOUT, ended - began)
+                    continue
+                there.add(ident)
+                if began != row[5]:
+                    self._open[ident] = (*row[:5], began, *row[6:])
+                    self._openings.pop(ident, None)
         self._keep(there)
 
     def _keep(self, idents: Iterable[int]) -> None:
@@ -171,3 +224,18 @@ class Tally(Follower):
         if ident not in self._openings:
             self._openings[ident] = self._log.opening(ident, login)
         return self._openings[ident]
+
+
+def _is_young(login: object) -> bool:
+    """Tell whether a session began so lately that a second row of it may come, or go."""
+    return type(login) is int and 0 <= now() - login < _MERGED
+
+
+def _is_one_of_two(log: Log, row: Row) -> bool:
+    """Tell whether a row is our own or sshd's of a session of which the other was there before."""
+    _, _, tty, _, service, _, _, ident, type_ = row
+    if type_ != EntryType.USER_PROCESS or not isinstance(tty, bytes) or not (tty == _SSH or tty.startswith(b"pts/")):
+        return False
+    if not has_table(log, "session"):
+        return False
+    return bool(log.query(_THEIRS if service is None else _OURS, (SOON, SOON, ident, UNMADE)))

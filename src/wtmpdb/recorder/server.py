@@ -19,7 +19,7 @@ from wtmpdb.recorder import failures, pulse
 from wtmpdb.recorder.drain import Drain
 from wtmpdb.recorder.loop import READ, Loop
 from wtmpdb.recorder.service import VARLINK, pokes, quiet, settle_version
-from wtmpdb.recorder.systemd import handed_over, notify, watchdog
+from wtmpdb.recorder.systemd import handed_over, is_a_service, notify, watchdog
 from wtmpdb.recorder.terminals import Terminals
 from wtmpdb.recorder.varlink import Varlink
 from wtmpdb.spool import SPOOL, waiting
@@ -58,6 +58,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 
 LONGEST_START = 10.0
 """Seconds for which the bringing up to date of an older history is waited for: logins wait for the start of the recorder."""
+
+ANEW = 60.0
+"""Seconds after which a recorder that cannot write because a file system is read-only ends, for systemd to start it again: to a service that was
+started while it was, it stays read-only in its own view of the mounts, whatever becomes of it."""
 
 _LOOK_AGAIN = 0.01
 
@@ -132,6 +136,10 @@ class Server:
         except WtmpdbError as error:
             self._batches, self._waits = None, True
             self._trouble = self._trouble or Trouble()
+            if self._trouble.lasts(ANEW) and is_a_service() and self._is_read_only():
+                complain("wtmpdb recorder: a file system is read-only: beginning anew, to see whether it still is")
+                self.loop.stop()
+                return
             self.loop.after(self._trouble.meet(error), self._try_again)
             return
         if self._trouble:
@@ -144,6 +152,11 @@ class Server:
         self._batches = None
         if self._poked:  # what came after the names were read
             self._begin()
+
+    def _is_read_only(self) -> bool:
+        """Tell whether history or spool lie on a file system that cannot be written to, as we see it."""
+        places = os.path.dirname(os.path.realpath(self._drain.database)), self._drain.spool
+        return any(os.statvfs(place).f_flag & os.ST_RDONLY for place in places if os.path.exists(place))
 
     def _try_again(self) -> None:
         self._waits = False
@@ -168,9 +181,13 @@ class Trouble:
         self._since = monotonic()
         self._said: set[str] = set()
 
+    def lasts(self, seconds: float) -> bool:
+        """Tell whether it has lasted for so long."""
+        return monotonic() - self._since >= seconds
+
     def meet(self, error: WtmpdbError) -> float:
         """Say it when it is time to; return how many seconds to wait before the next try."""
-        if monotonic() - self._since >= QUIET and str(error) not in self._said:
+        if self.lasts(QUIET) and str(error) not in self._said:
             self._said.add(str(error))
             complain(f"wtmpdb recorder: {error}: letters wait in the spool", error.hint)
         pause, self._pause = self._pause, min(2 * self._pause, LONGEST_PAUSE)

@@ -40,6 +40,11 @@ def notify(state: str) -> None:
         sender.close()
 
 
+def is_a_service() -> bool:
+    """Tell whether systemd waits for word of us, as it does of the service that it starts again."""
+    return "NOTIFY_SOCKET" in os.environ
+
+
 def watchdog() -> float | None:
     """Return after how many seconds without WATCHDOG=1 systemd takes this process to hang; None when it does not look."""
     environment = os.environ

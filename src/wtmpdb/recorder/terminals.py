@@ -13,7 +13,7 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from time import monotonic
 
-from wtmpdb.errors import LogError
+from wtmpdb.errors import BusyLogError, LogError
 from wtmpdb.event import CLOSED, UNMADE
 from wtmpdb.recorder import merging
 from wtmpdb.system import System
@@ -34,6 +34,9 @@ SETTLED = 2.0
 
 EVERY = 5.0
 """Seconds between two questions for sessions whose letters somebody else has taken."""
+
+AGAIN = 0.1
+"""Seconds until a history that somebody had locked is asked again."""
 
 AT_ONCE = 50
 """How many sessions have their turn before everybody else in the loop has his."""
@@ -77,10 +80,23 @@ class Terminals:
         loop.soon(self._ask_again)
 
     def applied(self, events: list[Event], log: Log) -> None:
-        """Learn of a batch. Raises LogError."""
-        if any(event.tty == UNMADE for event in events):
+        """Learn of a batch, or soon, while somebody has locked the history. Raises LogError."""
+        of_ssh = [event for event in events if event.tty == UNMADE]
+        try:
+            self._learn(of_ssh, log)
+        except BusyLogError:
+            self._loop.after(AGAIN, lambda: self._learn_at_last(of_ssh))
+
+    def _learn_at_last(self, events: list[Event]) -> None:
+        try:
+            self.applied(events, self._log())
+        except LogError:
+            pass  # being replaced: nothing is known of these rows
+
+    def _learn(self, events: list[Event], log: Log) -> None:
+        if events:
             self._ask(log)
-        ends = [event for event in events if event.kind == CLOSED and event.tty == UNMADE and event.key]
+        ends = [event for event in events if event.kind == CLOSED and event.key]
         rows = {row: event.time for event in ends for row in merging.others_on_terminal(log, event.key or "")}
         if rows and len(self._again) < merging.MOST:
             self._again |= rows
