@@ -45,18 +45,22 @@ class Databases:
                 self._logs.append(self._open(path))
             except LogError as error:
                 self.close()
-                raise LogError(f"cannot open {error}", self._hint(error)) from error
+                raise LogError(f"cannot open {error}", self._hint(error) or error.hint) from error
 
     def _open(self, path: str) -> Log:
         return Log.read(path) if self._wishes.files else history(path)
 
     def _hint(self, error: LogError) -> str:
+        return self._nothing_yet() if isinstance(error, NoLogError) and not self._wishes.files else ""
+
+    def _nothing_yet(self) -> str:
+        hint = "nothing has been recorded yet"
         try:
-            if isinstance(error, NoLogError) and not self._wishes.files and os.path.getsize(_OLD_FILE):
-                return f"{error.hint}; the history of before is in {_OLD_FILE}, to be read with -f"
+            if os.path.getsize(_OLD_FILE):
+                hint += f"; the history of before is in {_OLD_FILE}, to be read with -f"
         except OSError:
             pass
-        return error.hint
+        return hint
 
     def close(self) -> None:
         """Close all."""
