@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     packages="python3 python3-venv gcc make libc6-dev libpam0g-dev pamtester openssh-server openssh-client valgrind systemd-container mmdebstrap
         util-linux strace clang libclang-rt-dev man-db go-md2man groff zstd bzip2 xz-utils postgresql prometheus curl openssl tmux
-        podman runc faketime"
+        podman runc faketime git tzdata"
     missing=""
     for package in $packages; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -109,12 +110,12 @@ def test_what_only_the_file_tells(speaking: Speaking) -> None:
 
 
 def last(speaking: Speaking, *words: str, uid: int = ALICE) -> subprocess.CompletedProcess[str]:
-    """Run `wtmpdb last` as a user."""
-    command = [sys.executable, "-c", LAST, str(speaking.database), speaking.address, *words]
-    source = str(Path(home.__file__).parents[1])
-    return subprocess.run(
-        command, user=uid, group=uid, extra_groups=[], capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": source}, cwd="/"
-    )
+    """Run `wtmpdb last` as a user, from where users get to: this checkout may be in root's home."""
+    source = speaking.database.with_name("src")
+    shutil.copytree(Path(home.__file__).parent, source / "wtmpdb", dirs_exist_ok=True)
+    command = [os.path.realpath(sys.executable), "-c", LAST, str(speaking.database), speaking.address, *words]
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    return subprocess.run(command, user=uid, group=uid, extra_groups=[], capture_output=True, text=True, check=False, env=environment, cwd="/")
 
 
 @root

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from wtmpdb import log
-from wtmpdb.errors import DeniedLogError, WtmpdbError, complain
+from wtmpdb.errors import DeniedLogError, NoLogError, WtmpdbError, complain
 
 
 def history(path: str | None = None) -> log.Log:
@@ -14,6 +14,8 @@ def history(path: str | None = None) -> log.Log:
     path = log.DATABASE if path is None else path
     try:
         return log.Log.read(path)
+    except NoLogError as error:
+        raise NoLogError(str(error), "nothing has been recorded yet") from error
     except DeniedLogError as error:
         from wtmpdb.remote import SOCKET, Remote  # noqa: PLC0415 - costs an import of json and socket
 

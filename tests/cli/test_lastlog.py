@@ -14,6 +14,7 @@ import pytest
 from support import HOUR, NOON, SECOND, edit, make_file
 from wtmpdb.__main__ import main
 from wtmpdb.cli import lastlog
+from wtmpdb.home import history
 from wtmpdb.log import Log
 from wtmpdb.query.engine import Database
 from wtmpdb.query.lastlog import Account, last_logins
@@ -231,6 +232,12 @@ def test_another_history(run: Run, world: Path) -> None:
 def test_no_history(run: Run, world: Path) -> None:
     """A file that is not there is an error in one line."""
     assert run("-f", str(world / "none")) == (1, "", f"wtmpdb lastlog: {world / 'none'}: No such file or directory\n")
+
+
+def test_nothing_recorded_yet(run: Run, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no history yet, that is said, and why."""
+    monkeypatch.setattr("wtmpdb.home.history", lambda: history(str(world / "none")))
+    assert run() == (1, "", f"wtmpdb lastlog: {world / 'none'}: No such file or directory (nothing has been recorded yet)\n")
 
 
 def test_a_file_of_the_c_tools(world: Path) -> None:

@@ -55,8 +55,8 @@ class TestModule:
         [
             ("int x;", "it lacks the calls of a session module"),
             (f"{LOADABLE} extern int nothing(void); int f(void) {{ return nothing(); }}", "undefined symbol: nothing"),
-            (f"{LOADABLE} __attribute__((constructor)) void f(void) {{ kill(getpid(), 9); }}", "was killed by SIGKILL"),
-            (f"{LOADABLE} __attribute__((constructor)) void f(void) {{ for (;;) pause(); }}", "did not end within"),
+            (f"#include <signal.h>\n{LOADABLE} __attribute__((constructor)) void f(void) {{ raise(SIGKILL); }}", "was killed by SIGKILL"),
+            (f"#include <unistd.h>\n{LOADABLE} __attribute__((constructor)) void f(void) {{ for (;;) pause(); }}", "did not end within"),
         ],
     )
     def test_cannot_be_loaded(self, world: World, monkeypatch: pytest.MonkeyPatch, code: str, why: str) -> None:

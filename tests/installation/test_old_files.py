@@ -27,6 +27,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "log").mkdir()
     path = tmp_path / "wtmp.db"
     monkeypatch.setattr(sources, "OLD_FILES", f"{tmp_path}/log/wtmp*")
+    monkeypatch.setattr(sources, "FAILED_FILES", f"{tmp_path}/log/btmp*")
     monkeypatch.setattr(old_files, "bring_in", partial(importer.bring_in, database=str(path), machine=MACHINE))
     return path
 

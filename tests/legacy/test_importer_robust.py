@@ -43,6 +43,7 @@ class TestRobustness:
         for _ in range(12):
             with subprocess.Popen([*command, str(database)], stdout=subprocess.DEVNULL) as process:
                 time.sleep(lasts * (0.2 + chance.random() * 0.8))
+                lasts *= 0.8 if process.poll() == 0 else 1.2  # what the machine has to do changes
                 process.kill()
             if database.exists() and database.stat().st_size:
                 with Log.write(str(database)):  # rolls back what was begun

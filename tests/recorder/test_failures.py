@@ -378,6 +378,7 @@ def test_a_recorder_says_once_what_is_wrong(tmp_path: Path, capfd: pytest.Captur
     assert len(table(tmp_path / "btmp.db")) == 1
 
 
+@pytest.mark.skipif(ME != 0, reason="the spool has to belong to root")
 def test_the_part_of_the_resident_recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the loop of the resident recorder attempts are taken without a poke, in turns."""
     monkeypatch.setattr(module, "EVERY", 0.02)

@@ -84,7 +84,7 @@ def running(*command: str | Path, **options: Any) -> Iterator[subprocess.Popen[s
 @contextmanager
 def exporting(*words: str | Path) -> Iterator[int]:
     """Run an exporter; give its port."""
-    with running(sys.executable, "-m", "wtmpdb", "exporter", "--web.listen-address=localhost:0", *words) as process:
+    with running(sys.executable, "-m", "wtmpdb", "exporter", "--web.listen-address=127.0.0.1:0", *words) as process:
         assert process.stderr
         line = process.stderr.readline()
         assert "listening on" in line

@@ -45,7 +45,7 @@ class Databases:
                 self._logs.append(self._open(path))
             except LogError as error:
                 self.close()
-                raise LogError(f"cannot open {error}", error.hint or self._hint(error)) from error
+                raise LogError(f"cannot open {error}", self._hint(error) or error.hint) from error
 
     def _open(self, path: str) -> Log:
         return Log.read(path) if self._wishes.files else history(path)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+import weakref
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,10 @@ class Source:
     def _name_database(self, file: LegacyFile) -> None:
         """Give a database a name that SQLite can open: one that is compressed, or came through a pipe, has none."""
         if file.compression or self.path != self.name:
-            self._copy = NamedTemporaryFile(prefix="wtmpdb-import-")  # noqa: SIM115 - it lives as long as we do
-            file.copy(self._copy.fileno())
-            self.path = self._copy.name
+            copy = NamedTemporaryFile(prefix="wtmpdb-import-")  # noqa: SIM115 - it lives as long as we do
+            weakref.finalize(self, copy.close)
+            file.copy(copy.fileno())
+            self.path = copy.name
 
     def open(self) -> LegacyFile:
         """Open the file of records."""
