@@ -40,6 +40,9 @@ _SETTLES = 60 * SECOND
 _MERGED = 30 * SECOND
 """So long after its login two rows of a session become one, if ever."""
 
+_REMEMBERED = 4 * _MERGED
+"""So long it is remembered which row a session had: one that takes its place may have waited behind others."""
+
 _SSH = UNMADE.encode()
 _BOTH = (
     "SELECT 1 FROM wtmp AS this JOIN wtmp AS other ON other.Login BETWEEN this.Login - ? AND this.Login + ? AND other.User = this.User"
@@ -97,7 +100,7 @@ class Tally(Follower):
 
     def settled(self, log: Log, chunk: list[Row]) -> list[Row]:
         """Return the rows before the first of which another one, seen already, is of the same session."""
-        self._young = {key: ident for key, ident in self._young.items() if _is_young(key[0])}
+        self._young = {key: ident for key, ident in self._young.items() if _is_young(key[0], _REMEMBERED)}
         young = [row for row in chunk if _is_young(row[5])]
         if not young:
             return chunk
@@ -115,7 +118,7 @@ class Tally(Follower):
         for row in chunk:
             _, _, _, _, service, login, logout, ident, type_ = row
             if type_ == EntryType.USER_PROCESS:
-                if _is_young(login) and self._takes_over(row):
+                if _is_young(login, _REMEMBERED) and self._takes_over(row):
                     continue
                 login = login if type(login) is int else as_time(login) or 0  # what damage made of it
                 self.starts.count(as_text(service))
@@ -226,9 +229,9 @@ class Tally(Follower):
         return self._openings[ident]
 
 
-def _is_young(login: object) -> bool:
+def _is_young(login: object, within: int = _MERGED) -> bool:
     """Tell whether a session began so lately that a second row of it may come, or go."""
-    return type(login) is int and 0 <= now() - login < _MERGED
+    return type(login) is int and 0 <= now() - login < within
 
 
 def _is_one_of_two(log: Log, row: Row) -> bool:
