@@ -145,6 +145,8 @@ def _remove_rest(changes: Changes, top: str) -> None:
         changes.ledger.remove()
     for real in (os.path.realpath(changes.at(path)) for path in (DATABASE, FAILED) if os.path.exists(changes.at(path))):
         changes.note(f"the history stays: {real}")
+    # Before the program goes: killed after that, nobody would be there to take the lock away.
+    changes.ledger.unlock()
     if top == PREFIX:  # made by install.sh, for nothing else
         for path in (f"{top}.new", f"{top}.old", top):  # the first two are left by an install.sh that was killed
             changes.remove_tree(path)
