@@ -238,18 +238,24 @@ class TestHere:
         assert json.loads(printed(capfd, "uptime", "--json"))["up_usec"] == (2 * 86_400 + 3660) * SECOND
 
 
-def test_real_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """A session whose process lives is shown with the terminal below it; killed with -9 it is gone at once."""
-    system = System()
+@pytest.fixture
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let nothing have been recorded on this very machine, and logind not run; return where its history will be."""
     path = str(tmp_path / "wtmp.db")
     monkeypatch.setattr("wtmpdb.log.DATABASE", path)
     monkeypatch.setattr("wtmpdb.spool.SPOOL", str(tmp_path))
     monkeypatch.setattr("wtmpdb.logind.SESSIONS", str(tmp_path))
+    return path
+
+
+def test_real_process(fresh: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A session whose process lives is shown with the terminal below it; killed with -9 it is gone at once."""
+    system = System()
     code = "import os, pty, time; pid, fd = pty.fork(); print(os.read(fd, 99).decode() if pid else os.ttyname(0), flush=True); time.sleep(100)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True) as monitor:
         assert monitor.stdout
         tty = monitor.stdout.readline().strip().removeprefix("/dev/")
-        with Log.write(path) as log:
+        with Log.write(fresh) as log:
             log.apply([opened("alice", NOON, pid=monitor.pid, start=system.process_start(monitor.pid), boot=system.boot_key())])
         assert printed(capfd, "who") == f"alice    {tty:12} 2024-03-01 12:00 (192.0.2.7)\n"
         monitor.kill()
@@ -258,13 +264,9 @@ def test_real_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: py
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
-def test_windows_of_tmux(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_windows_of_tmux(tmp_path: Path, fresh: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The windows of a real tmux are no logins: who uses it is shown on the terminal of the login, as long as that lives."""
     system = System()
-    path = str(tmp_path / "wtmp.db")
-    monkeypatch.setattr("wtmpdb.log.DATABASE", path)
-    monkeypatch.setattr("wtmpdb.spool.SPOOL", str(tmp_path))
-    monkeypatch.setattr("wtmpdb.logind.SESSIONS", str(tmp_path))
     code = """
 import os, pty, sys
 pid, fd = pty.fork()
@@ -282,7 +284,7 @@ while got := os.read(fd, 999):
         tty = monitor.stdout.readline().split("'")[1].partition("\\r")[0].removeprefix("/dev/")
         try:
             windows = two_words(*tmux, "list-panes", "-a", "-F", "#{pane_tty}")
-            with Log.write(path) as log:
+            with Log.write(fresh) as log:
                 log.apply([opened("alice", NOON, pid=monitor.pid, start=system.process_start(monitor.pid), boot=system.boot_key())])
             assert f"/dev/{tty}" not in windows
             assert printed(capfd, "who") == f"alice    {tty:12} 2024-03-01 12:00 (192.0.2.7)\n"
